@@ -1,0 +1,1 @@
+"""Deltaloom: trained recurrent networks as fixed-point hardware, proven equal to their model."""
