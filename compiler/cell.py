@@ -1,0 +1,122 @@
+"""How a cell is written: equations on symbolic values, traced into a cell graph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from .graph import Activation, Add, Affine, Graph, Input, Mul, Node, Path, State, Sub
+
+__all__ = ["Cell", "Value", "relu", "sigmoid", "tanh", "trace"]
+
+
+class Value:
+    """A vector within a traced timestep; ``+``, ``-`` and ``*`` are element-wise."""
+
+    def __init__(self, tracer: Tracer, position: int):
+        self._tracer = tracer
+        self.position = position
+
+    @property
+    def node(self) -> Node:
+        return self._tracer.nodes[self.position]
+
+    def _binary(self, kind: type[Add] | type[Sub] | type[Mul], other: Value) -> Value:
+        if not isinstance(other, Value):
+            raise TypeError(f"Operand must be a traced value, not {other!r}")
+        if self.node.size != other.node.size:
+            raise ValueError(
+                f"Operands must have equal sizes, not {self.node.size} and {other.node.size}"
+            )
+        name = self._tracer.fresh_name(kind.__name__.lower())
+        node = kind(name=name, size=self.node.size, a=self.position, b=other.position)
+        return self._tracer.append(node)
+
+    def __add__(self, other: Value) -> Value:
+        return self._binary(Add, other)
+
+    def __sub__(self, other: Value) -> Value:
+        return self._binary(Sub, other)
+
+    def __mul__(self, other: Value) -> Value:
+        return self._binary(Mul, other)
+
+    def _activation(self, function: str) -> Value:
+        name = self._tracer.fresh_name(function)
+        node = Activation(name=name, size=self.node.size, operand=self.position, function=function)
+        return self._tracer.append(node)
+
+
+class Tracer:
+    """Collects the nodes of one timestep."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+
+    def append(self, node: Node) -> Value:
+        self.nodes.append(node)
+        return Value(self, len(self.nodes) - 1)
+
+    def fresh_name(self, stem: str) -> str:
+        taken = sum(node.name.rstrip("0123456789") == stem for node in self.nodes)
+        return f"{stem}{taken}"
+
+
+def sigmoid(value: Value) -> Value:
+    """Logistic function 1 / (1 + exp(-value))."""
+    return value._activation("sigmoid")
+
+
+def tanh(value: Value) -> Value:
+    """Hyperbolic tangent."""
+    return value._activation("tanh")
+
+
+def relu(value: Value) -> Value:
+    """max(value, 0)."""
+    return value._activation("relu")
+
+
+class Cell:
+    """A recurrent cell: its states' names and the equations of one timestep.
+
+    A subclass sets :attr:`states` and writes :meth:`step`, which takes the input and the previous
+    states and returns the next states in the same order (a cell without states returns its
+    output). The first value it returns is the layer's output.
+    """
+
+    states: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, input_size: int, hidden_size: int):
+        for what, size in (("Input size", input_size), ("Hidden size", hidden_size)):
+            if not isinstance(size, int) or size < 1:
+                raise ValueError(f"{what} must be a positive integer, not {size!r}")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+
+    def step(self, x: Value, *states: Value) -> Value | tuple[Value, ...]:
+        raise NotImplementedError
+
+    def affine(self, name: str, *operands: Value) -> Value:
+        """Sum of a matrix-vector product for each operand, and a bias; ``hidden_size`` rows."""
+        paths = tuple(Path(name=o.node.name, operand=o.position) for o in operands)
+        tracer = operands[0]._tracer
+        return tracer.append(Affine(name=name, size=self.hidden_size, paths=paths))
+
+
+def trace(cell: Cell) -> Graph:
+    """Run the cell's equations once on symbolic values."""
+    tracer = Tracer()
+    x = tracer.append(Input(name="x", size=cell.input_size))
+    states = [tracer.append(State(name=name, size=cell.hidden_size)) for name in cell.states]
+    results = cell.step(x, *states)
+    results = results if isinstance(results, tuple) else (results,)
+    if cell.states and len(results) != len(cell.states):
+        raise ValueError(f"{type(cell).__name__}.step must return {len(cell.states)} states")
+    graph = Graph(
+        nodes=tuple(replace(node) for node in tracer.nodes),
+        next_states=tuple(r.position for r in results) if cell.states else (),
+        output=results[0].position,
+    )
+    graph.check()
+    return graph

@@ -1,0 +1,17 @@
+"""The gated recurrent unit."""
+
+from ..cell import Cell, Value, sigmoid, tanh
+
+__all__ = ["GRU"]
+
+
+class GRU(Cell):
+    """Gated recurrent unit, reset-after form (Cho et al. 2014; torch.nn.GRU)."""
+
+    states = ("h",)
+
+    def step(self, x: Value, h: Value) -> Value:  # type: ignore[override]
+        r = sigmoid(self.affine("r", x, h))
+        z = sigmoid(self.affine("z", x, h))
+        n = tanh(self.affine("n_x", x) + r * self.affine("n_h", h))
+        return n + z * (h - n)

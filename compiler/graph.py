@@ -1,0 +1,202 @@
+"""The cell graph: one timestep of a recurrent layer as single-assignment vector operations.
+
+Nodes refer to their operands by position in :attr:`Graph.nodes`. A traced graph has no formats;
+quantization gives every node one and inserts the :class:`Rescale` nodes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+from .fixed import Format
+
+__all__ = [
+    "Activation",
+    "Add",
+    "Affine",
+    "Graph",
+    "Input",
+    "Mul",
+    "Node",
+    "Path",
+    "Rescale",
+    "State",
+    "Sub",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A vector of ``size`` elements, in ``format`` once quantized."""
+
+    name: str
+    size: int
+    format: Format | None = None
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        """Positions of the nodes that this one reads in the same timestep."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input(Node):
+    """The layer's input vector of this timestep."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class State(Node):
+    """What :attr:`Graph.next_states` gave in the previous timestep; zero in a sequence's first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Path:
+    """One matrix-vector product: weights of shape (rows, operand size) times ``operand``."""
+
+    name: str
+    operand: int
+    format: Format | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Affine(Node):
+    """Sum of matrix-vector products, and a bias, in one accumulator.
+
+    Its weights are called ``<name>.<path name>`` and its bias ``<name>``.
+    """
+
+    paths: tuple[Path, ...]
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return tuple(path.operand for path in self.paths)
+
+    def key(self, path: Path) -> str:
+        """Name of a path's weights within the layer."""
+        return f"{self.name}.{path.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binary(Node):
+    """Base of the element-wise operations of two vectors; exact, whatever the formats."""
+
+    a: int
+    b: int
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return (self.a, self.b)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Add(Binary):
+    """Element-wise ``a + b``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sub(Binary):
+    """Element-wise ``a - b``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mul(Binary):
+    """Element-wise ``a * b``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unary(Node):
+    """Base of the operations of one vector."""
+
+    operand: int
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return (self.operand,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activation(Unary):
+    """An element-wise non-linear ``function``: a piecewise-linear table, or exact for ``relu``."""
+
+    function: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescale(Unary):
+    """Rounds half up to ``format`` and saturates: the only way from one format to another."""
+
+
+N = TypeVar("N", bound=Node)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One timestep.
+
+    Parameters
+    ----------
+    nodes : tuple of Node
+        In an order in which each node follows its operands.
+    next_states : tuple of int
+        For each :class:`State`, in their order, the node that gives its next value.
+    output : int
+        The node whose value leaves the layer.
+    """
+
+    nodes: tuple[Node, ...]
+    next_states: tuple[int, ...]
+    output: int
+
+    def of(self, kind: type[N]) -> Iterator[tuple[int, N]]:
+        """Yield position and node of every node of one kind, in order."""
+        for position, node in enumerate(self.nodes):
+            if isinstance(node, kind):
+                yield position, node
+
+    @property
+    def input(self) -> tuple[int, Input]:
+        (found,) = self.of(Input)
+        return found
+
+    def readers(self, position: int) -> list[int]:
+        """Positions of the nodes that read this one in the same timestep."""
+        return [p for p, node in enumerate(self.nodes) if position in node.operands]
+
+    def next_of(self, position: int) -> int:
+        """The node that gives the next value of the state at ``position``."""
+        states = [p for p, _ in self.of(State)]
+        return self.next_states[states.index(position)]
+
+    def check(self) -> None:
+        """Raise ``AssertionError`` unless the graph keeps its own rules."""
+        names = [node.name for node in self.nodes]
+        assert len(set(names)) == len(names), f"node names repeat: {names}"
+        assert len(list(self.of(Input))) == 1, "a cell graph has one input"
+        states = list(self.of(State))
+        assert len(states) == len(self.next_states), "every state has a next value"
+        for (_, state), following in zip(states, self.next_states, strict=True):
+            follower = self.nodes[following]
+            assert state.size == follower.size, f"state {state.name} changes its size"
+            assert state.format == follower.format, f"state {state.name} changes its format"
+        for position, node in enumerate(self.nodes):
+            assert all(0 <= operand < position for operand in node.operands), node
+            if isinstance(node, Affine):
+                assert node.paths, f"{node.name} has no path"
+            else:
+                sizes = {self.nodes[operand].size for operand in node.operands}
+                assert sizes <= {node.size}, f"{node.name} mixes sizes {sorted(sizes)}"
+        formats = [node.format is not None for node in self.nodes]
+        assert all(formats) or not any(formats), "either all nodes have a format or none"
+
+    def with_positions(self, moved: dict[int, int], node: Node) -> Node:
+        """``node`` with its operands renamed by ``moved``."""
+        changes: dict[str, object] = {
+            field.name: moved[getattr(node, field.name)]
+            for field in fields(node)
+            if field.name in ("a", "b", "operand")
+        }
+        if isinstance(node, Affine):
+            changes["paths"] = tuple(
+                replace(path, operand=moved[path.operand]) for path in node.paths
+            )
+        return replace(node, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,193 @@
+"""The integer network: the artifact from which golden model, cycle model and hardware are made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+import numpy as np
+
+from .fixed import Format, width_for
+from .graph import Affine, Graph, Path, Rescale, State
+from .network import LastStep
+from .pwl import PiecewiseLinear
+
+__all__ = ["IntegerLayer", "IntegerNetwork", "Operand", "Skip"]
+
+
+class Skip(Enum):
+    """Which columns of a matrix-vector product are left out.
+
+    ``NONE``: no column. ``ZERO``: columns whose element is zero; exact. ``DELTA``: columns whose
+    element differs by less than theta from the value last used (Neil et al. 2017); exact with a
+    theta of zero, which leaves out unchanged elements only.
+    """
+
+    NONE = "none"
+    ZERO = "zero"
+    DELTA = "delta"
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A vector that weights are multiplied with: the input, or a state of the last timestep.
+
+    Parameters
+    ----------
+    name : str
+        Name of the input or state.
+    node : int
+        Position of the node that gives the integers: the source itself, or its rescaled form.
+    source : int
+        Position of the input or state.
+    size : int
+        Elements.
+    format : Format
+        Format of the elements.
+    theta : int
+        Least difference, in units of the last place, that is not skipped in ``DELTA`` mode.
+    """
+
+    name: str
+    node: int
+    source: int
+    size: int
+    format: Format
+    theta: int
+
+
+@dataclass(frozen=True)
+class IntegerLayer:
+    """A cell graph with formats, and its integer parameters.
+
+    Parameters
+    ----------
+    name, cell : str
+        As in :class:`~deltaloom.compiler.network.Layer`.
+    graph : Graph
+        Every node has a format. Every affine is read by one :class:`Rescale` and nothing else.
+    weights : mapping of str to numpy.ndarray
+        Int64 (rows, columns) by ``gate.operand``; formats are in the graph's paths.
+    biases : mapping of str to numpy.ndarray
+        Int64 (rows,) by gate, with the fraction bits of the gate's accumulator.
+    tables : mapping of str to PiecewiseLinear
+        By name of the activation node; ``relu`` has none.
+    skip : Skip
+        What is left out.
+    theta : mapping of str to int
+        By operand name; missing means zero.
+    """
+
+    name: str
+    cell: str
+    graph: Graph
+    weights: Mapping[str, np.ndarray]
+    biases: Mapping[str, np.ndarray]
+    tables: Mapping[str, PiecewiseLinear]
+    skip: Skip
+    theta: Mapping[str, int]
+
+    @property
+    def input_format(self) -> Format:
+        return self._format(self.graph.input[0])
+
+    @property
+    def output_format(self) -> Format:
+        return self._format(self.graph.output)
+
+    @property
+    def input_size(self) -> int:
+        return self.graph.input[1].size
+
+    @property
+    def units(self) -> int:
+        """Elements of the layer's output; every gate has as many rows."""
+        return self.graph.nodes[self.graph.output].size
+
+    @cached_property
+    def operands(self) -> tuple[Operand, ...]:
+        """Matrix-vector operands: the input first, then states in their order."""
+        found: dict[str, Operand] = {}
+        for _, affine in self.graph.of(Affine):
+            for path in affine.paths:
+                node = self.graph.nodes[path.operand]
+                source = node.operand if isinstance(node, Rescale) else path.operand
+                name = self.graph.nodes[source].name
+                operand = Operand(
+                    name=name,
+                    node=path.operand,
+                    source=source,
+                    size=node.size,
+                    format=self._format(path.operand),
+                    theta=int(self.theta.get(name, 0)),
+                )
+                assert found.setdefault(name, operand) == operand, f"{name} in two formats"
+        return tuple(sorted(found.values(), key=lambda operand: operand.source))
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether a matrix-vector product reads a state."""
+        return any(isinstance(self.graph.nodes[o.source], State) for o in self.operands)
+
+    def operand_of(self, path: Path) -> Operand:
+        return next(o for o in self.operands if o.node == path.operand)
+
+    def shift(self, affine: Affine, path: Path) -> int:
+        """Left shift that aligns a path's products with the accumulator of its gate."""
+        assert affine.format is not None
+        assert path.format is not None
+        return affine.format.frac - path.format.frac - self.operand_of(path).format.frac
+
+    def sum_bound(self, affine: Affine) -> int:
+        """Largest absolute sum of products that any input can cause, without the bias.
+
+        max over rows of sum(|w| * max|x|). It also bounds every partial and every kept sum of the
+        delta form, which is at all times W applied to some vector within the operand's range.
+        """
+        rows = np.zeros(affine.size, dtype=object)
+        for path in affine.paths:
+            weights = np.abs(self.weights[affine.key(path)]).sum(axis=1).astype(object)
+            largest = -self.operand_of(path).format.min or self.operand_of(path).format.max
+            rows = rows + weights * (largest << self.shift(affine, path))
+        return int(rows.max())
+
+    def sum_width(self, affine: Affine) -> int:
+        """Bits of an accumulator that no input can make overflow, without the bias."""
+        bound = self.sum_bound(affine)
+        return width_for(-bound, bound)
+
+    def _format(self, position: int) -> Format:
+        found = self.graph.nodes[position].format
+        assert found is not None, "an integer layer's nodes have formats"
+        return found
+
+
+@dataclass(frozen=True)
+class IntegerNetwork:
+    """A chain of integer layers; each takes exactly the format that the one before it gives."""
+
+    layers: tuple[IntegerLayer | LastStep, ...]
+
+    @property
+    def computing(self) -> tuple[IntegerLayer, ...]:
+        return tuple(layer for layer in self.layers if isinstance(layer, IntegerLayer))
+
+    @property
+    def input_format(self) -> Format:
+        return self.computing[0].input_format
+
+    @property
+    def output_format(self) -> Format:
+        return self.computing[-1].output_format
+
+    @property
+    def input_size(self) -> int:
+        return self.computing[0].input_size
+
+    @property
+    def output_size(self) -> int:
+        return self.computing[-1].units
+
+    @property
+    def selects_last_step(self) -> bool:
+        return any(isinstance(layer, LastStep) for layer in self.layers)
