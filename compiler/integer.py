@@ -1,6 +1,6 @@
 """The integer network: the artifact from which golden model, cycle model and hardware are made."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -12,7 +12,21 @@ from .graph import Affine, Graph, Path, Rescale, State
 from .network import LastStep
 from .pwl import PiecewiseLinear
 
-__all__ = ["IntegerLayer", "IntegerNetwork", "Operand", "Skip"]
+__all__ = [
+    "MAX_ACCUMULATOR",
+    "MAX_ALIGNMENT",
+    "IntegerLayer",
+    "IntegerNetwork",
+    "Operand",
+    "Skip",
+    "largest_sums",
+]
+
+MAX_ACCUMULATOR = 48
+"""Bits of the widest accumulator, the bias included."""
+
+MAX_ALIGNMENT = 31
+"""The longest left shift that aligns two paths of a gate."""
 
 
 class Skip(Enum):
@@ -54,6 +68,19 @@ class Operand:
     size: int
     format: Format
     theta: int
+
+
+def largest_sums(products: Iterable[tuple[np.ndarray, Format, int]]) -> np.ndarray:
+    """Largest absolute sum of a gate's products that any input can cause, row by row.
+
+    ``products`` has weights (rows, columns), the operand's format and the left shift of each
+    path. Python integers (rows,), of any size.
+    """
+    total: np.ndarray | int = 0
+    for weights, operand, shift in products:
+        largest = max(-operand.min, operand.max) << shift
+        total = total + np.abs(weights).sum(axis=1).astype(object) * largest
+    return np.asarray(total)
 
 
 @dataclass(frozen=True)
@@ -144,11 +171,14 @@ class IntegerLayer:
         max over rows of sum(|w| * max|x|). It also bounds every partial and every kept sum of the
         delta form, which is at all times W applied to some vector within the operand's range.
         """
-        rows = np.zeros(affine.size, dtype=object)
-        for path in affine.paths:
-            weights = np.abs(self.weights[affine.key(path)]).sum(axis=1).astype(object)
-            largest = -self.operand_of(path).format.min or self.operand_of(path).format.max
-            rows = rows + weights * (largest << self.shift(affine, path))
+        rows = largest_sums(
+            (
+                self.weights[affine.key(path)],
+                self.operand_of(path).format,
+                self.shift(affine, path),
+            )
+            for path in affine.paths
+        )
         return int(rows.max())
 
     def sum_width(self, affine: Affine) -> int:

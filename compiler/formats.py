@@ -1,0 +1,118 @@
+"""Which fixed-point format every value of a network has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .calibrate import Ranges, Statistics
+from .fixed import Format
+from .graph import Affine, Graph, Input, State
+from .network import Layer, Network
+from .pwl import PiecewiseLinear, fit, source_format
+from .recipe import Recipe
+
+__all__ = ["LayerFormats", "choose_formats", "fit_tables"]
+
+
+@dataclass(frozen=True)
+class LayerFormats:
+    """The formats of one layer that are chosen; all others follow from them exactly.
+
+    Parameters
+    ----------
+    input, output : Format
+        Of the layer's streams.
+    operands : mapping of str to Format
+        By operand: what matrix-vector products take.
+    states : mapping of str to Format
+        By state: what is kept from one timestep to the next.
+    elementwise : mapping of str to Format
+        By node of the float graph: what its value is rounded to where it has to be.
+    """
+
+    input: Format
+    output: Format
+    operands: Mapping[str, Format]
+    states: Mapping[str, Format]
+    elementwise: Mapping[str, Format]
+
+
+def choose_formats(network: Network, ranges: Ranges, recipe: Recipe) -> dict[str, LayerFormats]:
+    """Formats of every layer, by layer name; neighbours agree on the stream between them."""
+    layers = [layer for layer in network.layers if isinstance(layer, Layer)]
+    operands: list[dict[str, Format]] = []
+    inputs: list[Format] = []
+    streams: list[Statistics] = [
+        ranges[layer.name, layer.graph.nodes[layer.graph.output].name] for layer in layers
+    ]
+    for index, layer in enumerate(layers):
+        first = layer.graph.input[1].name
+        stream = streams[index - 1] if index else ranges[layer.name, first]
+        operands.append(_operand_formats(layer, stream, ranges, recipe))
+        inputs.append(operands[-1].get(first) or stream.format(recipe.elementwise, "minmax"))
+    last = streams[-1].format(recipe.output or recipe.elementwise, "minmax")
+    return {
+        layer.name: LayerFormats(
+            input=inputs[index],
+            output=(*inputs, last)[index + 1],
+            operands=operands[index],
+            states=_state_formats(layer, operands[index], ranges, recipe),
+            elementwise={
+                node.name: ranges[layer.name, node.name].format(recipe.elementwise, "minmax")
+                for node in layer.graph.nodes
+            },
+        )
+        for index, layer in enumerate(layers)
+    }
+
+
+def _operand_formats(
+    layer: Layer, stream: Statistics, ranges: Ranges, recipe: Recipe
+) -> dict[str, Format]:
+    found = {}
+    for _, affine in layer.graph.of(Affine):
+        for path in affine.paths:
+            match layer.graph.nodes[path.operand]:
+                case Input():
+                    statistics = stream
+                case State():
+                    statistics = _following(layer, path.operand, ranges)
+                case node:
+                    statistics = ranges[layer.name, node.name]
+            width = recipe.activation_bits(layer.name, path.name)
+            found[path.name] = statistics.format(width, recipe.clip)
+    return found
+
+
+def _following(layer: Layer, state: int, ranges: Ranges) -> Statistics:
+    """A state's values are those that are computed for it, the sequence's last one included."""
+    return ranges[layer.name, layer.graph.nodes[layer.graph.next_of(state)].name]
+
+
+def _state_formats(
+    layer: Layer, operands: Mapping[str, Format], ranges: Ranges, recipe: Recipe
+) -> dict[str, Format]:
+    """A state that only matrix-vector products read is kept as they take it."""
+    graph = layer.graph
+    return {
+        state.name: operands[state.name]
+        if only_multiplied(graph, position)
+        else _following(layer, position, ranges).format(recipe.elementwise, "minmax")
+        for position, state in graph.of(State)
+    }
+
+
+def only_multiplied(graph: Graph, position: int) -> bool:
+    """Whether matrix-vector products, and nothing else, read a node."""
+    readers = graph.readers(position)
+    return bool(readers) and all(isinstance(graph.nodes[reader], Affine) for reader in readers)
+
+
+def fit_tables(recipe: Recipe) -> dict[str, PiecewiseLinear]:
+    """One table a function, from the recipe's element-wise format to results in [-1, 1)."""
+    width = recipe.elementwise
+    target = Format(width, width - 1)
+    budget = recipe.table_budget(width)
+    return {
+        function: fit(function, source_format(function, width), target, budget=budget)
+        for function in ("sigmoid", "tanh")
+    }

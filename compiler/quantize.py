@@ -1,0 +1,84 @@
+"""From a float network to an integer one, after training."""
+
+from dataclasses import replace
+from typing import Any
+
+from .calibrate import calibrate
+from .checks import check_network
+from .formats import LayerFormats, choose_formats, fit_tables
+from .graph import Activation, Affine
+from .integer import IntegerLayer, IntegerNetwork, Skip
+from .legalise import legalise, prune
+from .network import LastStep, Layer, Network
+from .pwl import PiecewiseLinear
+from .recipe import Recipe, check_recipe
+from .weights import quantize_weights
+
+__all__ = ["quantize"]
+
+
+def quantize(network: Network, calibration: Any, recipe: Recipe | None = None) -> IntegerNetwork:
+    """Post-training quantization (Rezk et al. 2022: narrow matrix-vector inputs, wide the rest).
+
+    Parameters
+    ----------
+    network : Network
+        Float network.
+    calibration : array or sequence of arrays
+        Sample data, NumPy or torch: (batch, time, features), or a list of (time, features).
+    recipe : Recipe, optional
+        What to do; the defaults if left out.
+    """
+    recipe = recipe or Recipe()
+    network.check()
+    network = Network(tuple(pruned(layer) for layer in network.layers))
+    check_recipe(recipe, network)
+    ranges = calibrate(network, calibration)
+    formats = choose_formats(network, ranges, recipe)
+    tables = fit_tables(recipe)
+    integer = IntegerNetwork(
+        tuple(
+            layer
+            if isinstance(layer, LastStep)
+            else quantize_layer(layer, formats[layer.name], tables, recipe)
+            for layer in network.layers
+        )
+    )
+    check_network(integer)
+    return integer
+
+
+def pruned(layer: Layer | LastStep) -> Layer | LastStep:
+    """The layer without what its output does not depend on."""
+    if isinstance(layer, LastStep):
+        return layer
+    graph = prune(layer.graph)
+    used = {affine.name for _, affine in graph.of(Affine)}
+    parameters = {
+        name: values for name, values in layer.parameters.items() if name.split(".")[0] in used
+    }
+    return replace(layer, graph=graph, parameters=parameters)
+
+
+def quantize_layer(
+    layer: Layer, formats: LayerFormats, tables: dict[str, PiecewiseLinear], recipe: Recipe
+) -> IntegerLayer:
+    """One layer, given the formats of its streams, states and operands."""
+    parameters = quantize_weights(layer, formats.operands, recipe)
+    graph = legalise(layer, formats, parameters, tables)
+    return IntegerLayer(
+        name=layer.name,
+        cell=layer.cell,
+        graph=graph,
+        weights=parameters.weights,
+        biases=parameters.biases,
+        tables={
+            node.name: tables[node.function]
+            for _, node in graph.of(Activation)
+            if node.function in tables
+        },
+        skip=Skip(recipe.skip),
+        theta={
+            operand: recipe.theta_of(layer.name, operand) for operand in sorted(formats.operands)
+        },
+    )

@@ -1,0 +1,119 @@
+"""Weights and biases as integers, and the accumulators that hold their sums."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .clipping import covering_format, least_squares_format
+from .errors import DeltaloomError
+from .fixed import Format, width_for
+from .graph import Affine, Path
+from .integer import MAX_ACCUMULATOR, MAX_ALIGNMENT, largest_sums
+from .network import Layer
+from .recipe import Recipe
+
+__all__ = ["IntegerParameters", "quantize_weights"]
+
+
+@dataclass(frozen=True)
+class IntegerParameters:
+    """A layer's integer parameters.
+
+    Parameters
+    ----------
+    weights, biases : mapping of str to numpy.ndarray
+        Int64, as in :class:`~deltaloom.compiler.integer.IntegerLayer`.
+    formats : mapping of str to Format
+        Of weights, by ``gate.operand``.
+    accumulators : mapping of str to Format
+        By gate: products and bias, wide enough for any input.
+    """
+
+    weights: Mapping[str, np.ndarray]
+    biases: Mapping[str, np.ndarray]
+    formats: Mapping[str, Format]
+    accumulators: Mapping[str, Format]
+
+
+def quantize_weights(
+    layer: Layer, operands: Mapping[str, Format], recipe: Recipe
+) -> IntegerParameters:
+    """Round a layer's parameters: one power-of-two scale a gate and path.
+
+    ``operands`` has the format of each matrix-vector operand. Weights err by half a unit in the
+    last place unless they are clipped, biases by half a unit of their accumulator.
+    """
+    weights, biases, formats, accumulators = {}, {}, {}, {}
+    for _, affine in layer.graph.of(Affine):
+        for path in affine.paths:
+            key = affine.key(path)
+            formats[key], weights[key] = _quantize_path(layer, affine, path, recipe)
+        frac = max(formats[affine.key(p)].frac + operands[p.name].frac for p in affine.paths)
+        biases[affine.name] = _quantize_bias(layer, affine, frac)
+        sums = largest_sums(
+            (weights[key], operands[path.name], _alignment(layer, affine, path, operands, formats))
+            for path in affine.paths
+            for key in [affine.key(path)]
+        )
+        bound = int((sums + np.abs(biases[affine.name]).astype(object)).max())
+        accumulators[affine.name] = Format(width_for(-bound, bound), frac)
+        if accumulators[affine.name].width > MAX_ACCUMULATOR:
+            raise _too_wide(layer, affine, accumulators[affine.name].width)
+    return IntegerParameters(weights, biases, formats, accumulators)
+
+
+def _quantize_path(
+    layer: Layer, affine: Affine, path: Path, recipe: Recipe
+) -> tuple[Format, np.ndarray]:
+    key = affine.key(path)
+    values = layer.parameters[key]
+    what = f"Weights {layer.name}.{key}"
+    width = recipe.weight_bits(layer.name, key)
+    if recipe.clip == "mse":
+        format = least_squares_format(values.reshape(-1), None, width, what)
+    else:
+        format = covering_format(float(values.min()), float(values.max()), width, what)
+    integers = format.quantize(values)
+    if np.any(values) and not np.any(integers):
+        raise DeltaloomError(
+            f"{what} must not all round to zero; the largest is {np.abs(values).max():.3g}: "
+            f"scale them up and their input down"
+        )
+    return format, integers
+
+
+def _quantize_bias(layer: Layer, affine: Affine, frac: int) -> np.ndarray:
+    scaled = np.floor(layer.parameters[affine.name] * 2.0**frac + 0.5)
+    largest = float(np.abs(scaled).max())
+    if largest >= 2.0**MAX_ACCUMULATOR:
+        raise _too_wide(layer, affine, int(np.ceil(np.log2(largest))) + 1)
+    return scaled.astype(np.int64)
+
+
+def _alignment(
+    layer: Layer,
+    affine: Affine,
+    path: Path,
+    operands: Mapping[str, Format],
+    formats: Mapping[str, Format],
+) -> int:
+    """Left shift of a path's products."""
+    fracs = {p.name: formats[affine.key(p)].frac + operands[p.name].frac for p in affine.paths}
+    finest = max(fracs, key=lambda name: fracs[name])
+    shift = fracs[finest] - fracs[path.name]
+    if shift > MAX_ALIGNMENT:
+        raise DeltaloomError(
+            f"Products of {layer.name}.{affine.key(path)} must be within 2**{MAX_ALIGNMENT} of "
+            f"those of {layer.name}.{affine.name}.{finest}, not 2**{shift}: "
+            f"bring the inputs to similar scales, or give the finer path fewer bits"
+        )
+    return shift
+
+
+def _too_wide(layer: Layer, affine: Affine, width: int) -> DeltaloomError:
+    return DeltaloomError(
+        f"Accumulator of {layer.name}.{affine.name} must have at most {MAX_ACCUMULATOR} bits, "
+        f"not {width}: use fewer bits for weights or activations, or bring weights, bias and "
+        f"inputs to similar scales"
+    )
