@@ -1,0 +1,127 @@
+"""The drain: from finished blocks to one unit a cycle."""
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Drain"]
+
+
+class Drain(wiring.Component):
+    """Holds the sums of finished blocks and gives them a unit a cycle.
+
+    A bank is overwritten without a question: the sequencer's reservation keeps it free.
+
+    Parameters
+    ----------
+    schedule : LayerSchedule
+        Units, folds, banks.
+    sum_widths : list of int
+        Bits of each lane's sums.
+
+    Members
+    -------
+    sums : In(all lanes' sums)
+        Accumulators.
+    store, captured : In(1)
+        A pass ends, or a block does, with these sums.
+    fold : In
+        The pass's fold.
+    flags : In(3)
+        Of the block: first and last timestep of a sequence, list buffer.
+    unit_ahead : Out
+        Number of the unit that leaves in the next cycle, if any does.
+    valid, unit, unit_flags : Out
+        The unit that leaves.
+    accumulators : Out
+        Its sums, row after row, those of one row together.
+    """
+
+    def __init__(self, schedule, sum_widths):
+        self._schedule = schedule
+        self._sum_widths = sum_widths
+        width, rows = schedule.accumulator_width, schedule.rows
+        unit = range(schedule.layer.units)
+        super().__init__(
+            {
+                "sums": In(sum(sum_widths)),
+                "store": In(1),
+                "captured": In(1),
+                "fold": In(range(schedule.folds)),
+                "flags": In(3),
+                "unit_ahead": Out(unit),
+                "valid": Out(1),
+                "unit": Out(unit),
+                "unit_flags": Out(3),
+                "accumulators": Out(width * sum(len(row) for row in rows)),
+            }
+        )
+
+    def _unit_sums(self, folds):
+        """Each unit's sums, given the sums of all folds."""
+        schedule = self._schedule
+        starts = [sum(self._sum_widths[:lane]) for lane in range(schedule.lanes)]
+        units = []
+        for unit in range(schedule.units):
+            parts = []
+            for row, affines in enumerate(schedule.rows):
+                fold, lane = schedule.place(unit, row)
+                width = schedule.accumulator_width * len(affines)
+                parts.append(folds[fold][starts[lane] : starts[lane] + width])
+            units.append(Cat(*parts))
+        return units
+
+    def elaborate(self, platform):
+        m = Module()
+        schedule = self._schedule
+        *earlier, newest = [
+            Signal.like(self.sums, name=f"fold{n}", reset_less=True)
+            for n in range(schedule.folds)
+        ]
+        m.d.comb += newest.eq(self.sums)
+        for fold, held in enumerate(earlier):
+            with m.If(self.store & (self.fold == fold)):
+                m.d.sync += held.eq(self.sums)
+        finished = Cat(*self._unit_sums([*earlier, newest]))
+
+        # Banks are filled and emptied in turn; the number of filled ones decides.
+        banks = [
+            Signal(len(finished), name=f"bank{n}", reset_less=True)
+            for n in range(schedule.drain_banks)
+        ]
+        flags = [Signal.like(self.flags, name=f"flags{n}") for n in range(schedule.drain_banks)]
+        fill, empty = Signal(), Signal()
+        filled = Signal(range(schedule.drain_banks + 1))
+        place = Signal(range(schedule.units))
+        done, emptied = Signal(), Signal()
+        tail = schedule.layer.units - 1
+        m.d.comb += [
+            done.eq((place == schedule.units - 1) | (self.unit_ahead == tail)),
+            emptied.eq((filled != 0) & done),
+        ]
+        m.d.sync += [
+            filled.eq(filled + self.captured - emptied),
+            self.valid.eq(filled != 0),
+            self.unit.eq(self.unit_ahead),
+        ]
+        for n, bank in enumerate(banks):
+            with m.If(self.captured & (fill == n)):
+                m.d.sync += [bank.eq(finished), flags[n].eq(self.flags)]
+        if len(banks) > 1:
+            m.d.sync += [fill.eq(fill ^ self.captured), empty.eq(empty ^ emptied)]
+        with m.If(filled != 0):
+            m.d.sync += [
+                place.eq(Mux(done, 0, place + 1)),
+                self.unit_ahead.eq(Mux(self.unit_ahead == tail, 0, self.unit_ahead + 1)),
+            ]
+        words = [
+            bank[n * len(self.accumulators) : (n + 1) * len(self.accumulators)]
+            for bank in banks
+            for n in range(schedule.units)
+        ]
+        select = place + Mux(empty, schedule.units, 0)
+        m.d.sync += [
+            self.accumulators.eq(Array(words)[select]),
+            self.unit_flags.eq(Mux(empty, flags[-1], flags[0])),
+        ]
+        return m

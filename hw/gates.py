@@ -1,0 +1,211 @@
+"""The gate pipeline: the element-wise part of a cell graph, a unit a cycle."""
+
+import numpy as np
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..compiler.fixed import Format, width_for
+from ..compiler.graph import Activation, Add, Affine, Mul, Rescale, State, Sub
+from .delay import delayed
+from .multiplier import Multiplier
+from .pwl import Activation as PiecewiseLinear
+from .rescale import Rescale as Narrow
+from .rescale import shape_of
+
+__all__ = ["GatePipeline"]
+
+
+class GatePipeline(wiring.Component):
+    """Adds biases and evaluates the cell's element-wise equations; never stalls.
+
+    Stages come from the layer's :class:`~deltaloom.compiler.gate_schedule.GateSchedule`. The
+    states that the equations read are kept here; a sequence's first timestep reads zeros.
+
+    Parameters
+    ----------
+    schedule : LayerSchedule
+        Cell graph, formats, tables, stages.
+
+    Members
+    -------
+    unit_ahead : In
+        Unit that enters in the next cycle.
+    valid, unit, flags : In
+        Unit that enters; flags are: first and last timestep of its sequence, list buffer.
+    accumulators : In
+        Its sums without bias, row after row.
+    output : Out
+        The layer's output element, ``output_time`` cycles later.
+    operand : Out
+        The next timestep's matrix-vector operand, ``operand_time`` cycles later.
+    unit_at : Out
+        The unit number of each cycle of the pipeline, from 0 cycles on; so ``valid_at`` and
+        ``flags_at``.
+    """
+
+    def __init__(self, schedule):
+        self._schedule = schedule
+        layer = schedule.layer
+        self._operand = layer.operands[1] if layer.recurrent else None
+        self.depth = max(
+            schedule.output_time,
+            schedule.operand_time if self._operand else 0,
+            *(schedule.gates.times[n] for n in layer.graph.next_states),
+        )
+        unit = range(layer.units)
+        width = schedule.accumulator_width
+        members = {
+            "unit_ahead": In(unit),
+            "valid": In(1),
+            "unit": In(unit),
+            "flags": In(3),
+            "accumulators": In(width * sum(len(row) for row in schedule.rows)),
+            "output": Out(shape_of(layer.output_format)),
+            "unit_at": Out(data.ArrayLayout(unit, self.depth + 1)),
+            "valid_at": Out(self.depth + 1),
+            "flags_at": Out(data.ArrayLayout(3, self.depth + 1)),
+        }
+        if self._operand:
+            members["operand"] = Out(shape_of(self._operand.format))
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        schedule, graph = self._schedule, self._schedule.layer.graph
+        self._carry_units(m)
+        self._values = {}  # (node, cycle) -> signal
+        self._connect_affines(m)
+        for state in schedule.gates.memories:
+            self._connect_state(m, state)
+        for position, node in enumerate(graph.nodes):
+            if position in schedule.gates.times and not isinstance(node, Affine | State):
+                self._connect(m, position, node)
+        for state in schedule.gates.memories:
+            self._write_state(m, state)
+        m.d.comb += self.output.eq(self._at(m, graph.output, schedule.output_time))
+        if self._operand:
+            following = graph.next_of(self._operand.source)
+            value = self._at(m, following, schedule.gates.times[following])
+            if self._operand.node != self._operand.source:
+                source = graph.nodes[following].format
+                m.submodules.operand = narrow = Narrow(source, self._operand.format)
+                m.d.comb += narrow.i.eq(value)
+                value = narrow.o
+            m.d.comb += self.operand.eq(value)
+        return m
+
+    def _carry_units(self, m):
+        unit, valid, flags = self.unit, self.valid, self.flags
+        for cycle in range(self.depth + 1):
+            m.d.comb += [
+                self.unit_at[cycle].eq(unit),
+                self.valid_at[cycle].eq(valid),
+                self.flags_at[cycle].eq(flags),
+            ]
+            unit = delayed(m, unit, 1, f"unit{cycle}")
+            valid = delayed(m, valid, 1, f"valid{cycle}", reset_less=False)
+            flags = delayed(m, flags, 1, f"flags{cycle}")
+
+    def _at(self, m, position, cycle):
+        """A node's value in a given cycle of the pipeline, through balancing registers."""
+        if (position, cycle) not in self._values:
+            name = f"{self._schedule.layer.graph.nodes[position].name}_at{cycle}"
+            earlier = self._at(m, position, cycle - 1)
+            held = Signal(earlier.shape(), name=name, reset_less=True)
+            m.d.sync += held.eq(earlier)
+            self._values[position, cycle] = held
+        return self._values[position, cycle]
+
+    def _connect_affines(self, m):
+        """Sums plus bias; the half that their rescaling adds is part of the bias memory."""
+        schedule, layer = self._schedule, self._schedule.layer
+        graph, width = layer.graph, schedule.accumulator_width
+        order = [position for row in schedule.rows for position in row]
+        constants = np.zeros((layer.units, len(order)), dtype=np.int64)
+        fields = {}
+        for at, position in enumerate(order):
+            affine, target = graph.nodes[position], graph.nodes[graph.readers(position)[0]]
+            shift = affine.format.frac - target.format.frac
+            half = (1 << shift) >> 1 if shift > 0 else 0
+            constants[:, at] = layer.biases[affine.name] + half
+            low, high = int(constants[:, at].min()), int(constants[:, at].max())
+            fields[affine.name] = signed(width_for(low, high))
+        shape = data.StructLayout(fields)
+        rows = [dict(zip(fields, row, strict=True)) for row in constants.tolist()]
+        m.submodules.bias = bias = memory.Memory(
+            shape=shape, depth=max(2, layer.units), init=rows
+        )
+        read = bias.read_port()
+        m.d.comb += read.addr.eq(self.unit_ahead)
+        for at, position in enumerate(order):
+            affine = graph.nodes[position]
+            total = self.accumulators.word_select(at, width).as_signed() + read.data[affine.name]
+            self._values[position, 0] = total
+
+    def _connect_state(self, m, position):
+        layer = self._schedule.layer
+        node, time = layer.graph.nodes[position], self._schedule.gates.times[position]
+        stored = memory.Memory(
+            shape=shape_of(node.format), depth=max(2, layer.units), init=[]
+        )
+        m.submodules[f"state_{node.name}"] = stored
+        read = stored.read_port()
+        m.d.comb += read.addr.eq(self.unit_at[time - 1] if time else self.unit_ahead)
+        value = Signal(shape_of(node.format), name=node.name)
+        with m.If(~self.flags_at[time][0]):
+            m.d.comb += value.eq(read.data)
+        self._values[position, time] = value
+        self._stored = getattr(self, "_stored", {}) | {position: stored}
+
+    def _write_state(self, m, position):
+        graph, times = self._schedule.layer.graph, self._schedule.gates.times
+        following = graph.next_of(position)
+        time = times[following]
+        write = self._stored[position].write_port()
+        m.d.comb += [
+            write.addr.eq(self.unit_at[time]),
+            write.data.eq(self._at(m, following, time)),
+            write.en.eq(self.valid_at[time]),
+        ]
+
+    def _connect(self, m, position, node):
+        layer, times = self._schedule.layer, self._schedule.gates.times
+        nodes = layer.graph.nodes
+        enter = max(times[operand] for operand in node.operands)
+        operands = [self._at(m, operand, enter) for operand in node.operands]
+        formats = [nodes[operand].format for operand in node.operands]
+        match node:
+            case Rescale():
+                source = formats[0]
+                rounded = isinstance(nodes[node.operand], Affine)
+                if rounded:
+                    source = Format(len(operands[0]), source.frac)
+                unit = Narrow(source, node.format, rounded=rounded)
+                m.submodules[node.name] = unit
+                m.d.comb += unit.i.eq(operands[0])
+                value = unit.o
+            case Activation(function="relu"):
+                value = Signal(shape_of(node.format), name=node.name)
+                m.d.comb += value.eq(Mux(operands[0] < 0, 0, operands[0]))
+            case Activation():
+                m.submodules[node.name] = unit = PiecewiseLinear(layer.tables[node.name])
+                m.d.comb += unit.i.eq(operands[0])
+                value = unit.o
+            case Mul():
+                widths = [format.width + int(not format.signed) for format in formats]
+                m.submodules[node.name] = unit = Multiplier(*widths)
+                m.d.comb += [unit.a.eq(operands[0]), unit.b.eq(operands[1])]
+                value = Signal(shape_of(node.format), name=node.name)
+                m.d.comb += value.eq(unit.p)
+            case Add() | Sub():
+                a, b = (
+                    operand << (node.format.frac - format.frac)
+                    for operand, format in zip(operands, formats, strict=True)
+                )
+                value = Signal(shape_of(node.format), name=node.name)
+                m.d.comb += value.eq(a + b if isinstance(node, Add) else a - b)
+            case _:
+                raise AssertionError(f"no hardware for {node}")
+        self._values[position, times[position]] = value

@@ -1,0 +1,46 @@
+"""Registered multipliers."""
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..compiler.gate_schedule import MULTIPLIER_LATENCY
+
+__all__ = ["Multiplier"]
+
+
+class Multiplier(wiring.Component):
+    """Signed product with registered factors and product; one a cycle, never stalls.
+
+    Parameters
+    ----------
+    a_width, b_width : int
+        Bits of the factors.
+
+    Members
+    -------
+    a, b : In(signed(a_width)), In(signed(b_width))
+        Factors.
+    p : Out(signed(a_width + b_width))
+        Product, :attr:`latency` cycles later.
+    """
+
+    latency = MULTIPLIER_LATENCY
+
+    def __init__(self, a_width, b_width):
+        super().__init__(
+            {
+                "a": In(signed(a_width)),
+                "b": In(signed(b_width)),
+                "p": Out(signed(a_width + b_width)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        a = Signal.like(self.a, reset_less=True)
+        b = Signal.like(self.b, reset_less=True)
+        p = Signal.like(self.p, reset_less=True)
+        m.d.sync += [a.eq(self.a), b.eq(self.b), p.eq(a * b)]
+        m.d.comb += self.p.eq(p)
+        return m

@@ -1,0 +1,95 @@
+"""Entrance of an engine: from a stream of elements to the input's encoder."""
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .encoder import index_width, spacing
+
+__all__ = ["Receiver", "element_layout"]
+
+
+def element_layout(format):
+    """A vector's element on a stream; ``last`` holds for the last timestep of a sequence."""
+    return data.StructLayout({"value": signed(format.width), "last": 1})
+
+
+class Receiver(wiring.Component):
+    """Counts elements into vectors and vectors into the two lists; an element a cycle.
+
+    Stalls while both lists are taken, and between very short vectors whose hats would otherwise be
+    read before they are written.
+
+    Parameters
+    ----------
+    operand : Operand
+        Size and format of the vector.
+    skip : Skip
+        The encoder's mode.
+
+    Members
+    -------
+    i : In(stream of element_layout)
+        Elements; ``last`` counts on a vector's last element.
+    released : In(1)
+        The older list has been walked for the last time.
+    index_ahead, valid, index, value, fresh, buffer, last : Out
+        As the encoder takes them; an element leaves a cycle after it came.
+    firsts, lasts : Out(2)
+        For each list, whether its vector is the first or last one of a sequence.
+    """
+
+    def __init__(self, operand, skip):
+        self._operand = operand
+        self._pause = max(0, spacing(skip) - operand.size)
+        width = index_width(operand.size)
+        super().__init__(
+            {
+                "i": In(stream.Signature(element_layout(operand.format))),
+                "released": In(1),
+                "index_ahead": Out(width),
+                "valid": Out(1),
+                "index": Out(width),
+                "value": Out(signed(operand.format.width)),
+                "fresh": Out(1),
+                "buffer": Out(1),
+                "last": Out(1),
+                "firsts": Out(2),
+                "lasts": Out(2),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        buffer, first = Signal(), Signal(init=1)
+        held = Signal(range(3))  # lists that are complete and not released
+        pause = Signal(range(self._pause + 1))
+        end, take = Signal(), Signal()
+        m.d.comb += [
+            self.i.ready.eq((held != 2) & (pause == 0)),
+            take.eq(self.i.valid & self.i.ready),
+            end.eq(self.index_ahead == self._operand.size - 1),
+        ]
+        m.d.sync += [
+            self.valid.eq(take),
+            self.index.eq(self.index_ahead),
+            self.value.eq(self.i.payload.value),
+            self.fresh.eq(first),
+            self.buffer.eq(buffer),
+            self.last.eq(end),
+            held.eq(held + (take & end) - self.released),
+        ]
+        with m.If(pause != 0):
+            m.d.sync += pause.eq(pause - 1)
+        with m.If(take):
+            m.d.sync += self.index_ahead.eq(self.index_ahead + 1)
+            with m.If(end):
+                m.d.sync += [
+                    self.index_ahead.eq(0),
+                    buffer.eq(~buffer),
+                    first.eq(self.i.payload.last),
+                    self.firsts.bit_select(buffer, 1).eq(first),
+                    self.lasts.bit_select(buffer, 1).eq(self.i.payload.last),
+                    pause.eq(self._pause),
+                ]
+        return m

@@ -1,0 +1,56 @@
+"""The weight memory: for each pass and column, a weight for every lane."""
+
+import numpy as np
+
+from amaranth.hdl import unsigned
+from amaranth.lib import memory
+
+from .lanes import weight_width
+
+__all__ = ["weight_memory", "weight_words"]
+
+
+def weight_words(schedule):
+    """Int64 (passes * columns, lanes): what each lane multiplies at ``number * columns + column``.
+
+    The state's columns follow the input's.
+    """
+    layer, graph = schedule.layer, schedule.layer.graph
+    starts = np.cumsum([0, *(operand.size for operand in layer.operands)])
+    matrices = []  # by row of a unit: (units, columns)
+    for row in schedule.rows:
+        matrix = np.zeros((schedule.blocks * schedule.units, schedule.columns), dtype=np.int64)
+        for position in row:
+            affine = graph.nodes[position]
+            for path in affine.paths:
+                start = starts[layer.operands.index(layer.operand_of(path))]
+                weights = layer.weights[affine.key(path)]
+                matrix[: len(weights), start : start + weights.shape[1]] = weights
+        matrices.append(matrix.reshape(schedule.blocks, schedule.units, schedule.columns))
+    words = np.zeros(
+        (schedule.blocks, schedule.folds, schedule.columns, schedule.lanes), dtype=np.int64
+    )
+    for unit in range(schedule.units):
+        for row, matrix in enumerate(matrices):
+            fold, lane = schedule.place(unit, row)
+            words[:, fold, :, lane] = matrix[:, unit]
+    return words.reshape(-1, schedule.lanes)
+
+
+def pack(words, width):
+    """Rows of integers as Python integers, ``width`` bits each, the first one lowest."""
+    bits = (words[:, :, None] >> np.arange(width)) & 1
+    packed = np.packbits(bits.reshape(len(words), -1).astype(np.uint8), axis=1, bitorder="little")
+    return [int.from_bytes(row.tobytes(), "little") for row in packed]
+
+
+def weight_memory(schedule):
+    """Memory of :func:`weight_words`, a word of all lanes at an address."""
+    width = weight_width(schedule.layer)
+    words = pack(weight_words(schedule), width)
+    return memory.Memory(
+        shape=unsigned(width * schedule.lanes),
+        depth=max(2, len(words)),
+        init=words,
+        attrs={"ram_style": "block"},
+    )
