@@ -1,0 +1,213 @@
+"""A Verilog harness that feeds a design from memories and captures what it does into memories.
+
+Icarus runs it for ``simulate``, and it comes with every design's cocotb testbench: the test only
+starts it and reads the files it has written, so a simulator spends its time on the design.
+"""
+
+from .stimulus import RESET_CYCLES, Ports
+from .vectors import EXTRA, HUNG, OK, WITHDRAWN
+
+__all__ = ["bench", "depth", "harness"]
+
+
+def depth(n: int) -> int:
+    """Words of a memory that holds ``n``: a power of two, so that one build fits many stimuli."""
+    return max(2, 1 << (n - 1).bit_length())
+
+
+def harness(ports: Ports, inputs: int, outputs: int, *, top: str = "top") -> str:
+    """Verilog text of module ``harness`` around the module ``top``.
+
+    ``start`` high at a rising clock edge loads the files that ``vectors.write_stimulus`` makes,
+    from the folder in which the simulator runs, and starts a run from reset; ``done`` goes high
+    once ``vectors.read_capture`` can read the result.
+
+    Parameters
+    ----------
+    ports : Ports
+        Widths of the design's data ports.
+    inputs, outputs : int
+        Beats that the memories hold.
+    top : str
+        Name of the design's module.
+    """
+    names = {
+        "INPUT_BITS": ports.input_bits,
+        "OUTPUT_BITS": ports.output_bits,
+        "INPUTS": depth(inputs),
+        "OUTPUTS": depth(outputs),
+        "RESET": RESET_CYCLES,
+        "OK": OK,
+        "EXTRA": EXTRA,
+        "HUNG": HUNG,
+        "WITHDRAWN": WITHDRAWN,
+    }
+    parameters = "".join(f"    localparam {name} = {value};\n" for name, value in names.items())
+    return _HARNESS.replace("$PARAMETERS", parameters).replace("$TOP", top)
+
+
+def bench() -> str:
+    """Verilog text of module ``bench``: one run of the harness; ``+vcd=FILE`` dumps waves."""
+    return _BENCH
+
+
+_HARNESS = r"""// Feeds a design from memories and captures what it does, and in which cycle.
+module harness (
+    input wire clk,
+    input wire start,
+    output reg done
+);
+$PARAMETERS
+    reg [63:0] settings [0:3];              // input beats, output beats, idle cycles, limit
+    reg [INPUT_BITS-1:0] in_data [0:INPUTS-1];
+    reg [63:0] in_gap [0:INPUTS-1];         // gap in cycles, last
+    reg [63:0] in_cycle [0:INPUTS-1];
+    reg [63:0] out_stall [0:OUTPUTS-1];
+    reg [OUTPUT_BITS-1:0] out_data [0:OUTPUTS-1];
+    reg [63:0] out_mark [0:OUTPUTS-1];      // cycle, user, last
+    reg [63:0] result [0:3];                // status, cycle, beats accepted, beats delivered
+
+    reg [63:0] n, m, idle, limit;
+    reg [63:0] i, j, cycle, gap, stall, quiet, rest;
+    reg [31:0] resets;
+    reg running, ended;
+    reg held, held_last, held_user;
+    reg [OUTPUT_BITS-1:0] held_data;
+    initial begin
+        running = 0;
+        ended = 0;
+        done = 0;
+        resets = 0;
+    end
+
+    wire active = running && resets == 0;
+    wire rst = !active;
+    wire s_valid = active && i != n && gap == 0;
+    wire s_ready;
+    wire m_valid, m_last, m_user;
+    wire [OUTPUT_BITS-1:0] m_data;
+    wire m_ready = active && stall == 0;
+    wire finished = i == n && j == m;
+    wire [63:0] in_word = in_gap[i];
+    wire [63:0] next_in_word = in_gap[i + 1];
+
+    $TOP dut (
+        .clk(clk),
+        .rst(rst),
+        .s_axis_tdata(in_data[i]),
+        .s_axis_tvalid(s_valid),
+        .s_axis_tready(s_ready),
+        .s_axis_tlast(in_word[0]),
+        .m_axis_tdata(m_data),
+        .m_axis_tvalid(m_valid),
+        .m_axis_tready(m_ready),
+        .m_axis_tlast(m_last),
+        .m_axis_tuser(m_user)
+    );
+
+    task stop(input [63:0] status);
+        begin
+            result[0] <= status;
+            result[1] <= cycle;
+            result[2] <= i;
+            result[3] <= j;
+            running <= 0;
+            ended <= 1;
+        end
+    endtask
+
+    always @(posedge clk) begin
+        if (start) begin
+            $readmemh("settings.hex", settings);
+            n = settings[0];
+            m = settings[1];
+            idle <= settings[2];
+            limit <= settings[3];
+            in_gap[0] = 0;
+            out_stall[0] = 0;
+            if (n != 0) begin
+                $readmemh("in_data.hex", in_data, 0, n - 1);
+                $readmemh("in_gap.hex", in_gap, 0, n - 1);
+            end
+            if (m != 0) $readmemh("out_stall.hex", out_stall, 0, m - 1);
+            gap <= in_gap[0] >> 1;
+            stall <= out_stall[0];
+            i <= 0;
+            j <= 0;
+            cycle <= 0;
+            quiet <= 0;
+            rest <= 0;
+            held <= 0;
+            resets <= RESET;
+            running <= 1;
+            ended <= 0;
+            done <= 0;
+        end else if (ended) begin
+            $writememh("result.hex", result);
+            if (n != 0) $writememh("in_cycle.hex", in_cycle, 0, n - 1);
+            if (m != 0) begin
+                $writememh("out_data.hex", out_data, 0, m - 1);
+                $writememh("out_mark.hex", out_mark, 0, m - 1);
+            end
+            ended <= 0;
+            done <= 1;
+        end else if (running && resets != 0) begin
+            resets <= resets - 1;
+        end else if (running && finished && rest == idle) begin
+            stop(OK);
+        end else if (running && held && !(m_valid === 1'b1 && m_data === held_data
+                && m_last === held_last && m_user === held_user)) begin
+            stop(WITHDRAWN);
+        end else if (running && m_valid && j == m) begin
+            stop(EXTRA);
+        end else if (running) begin
+            cycle <= cycle + 1;
+            rest <= finished ? rest + 1 : 0;
+            held <= m_valid && !m_ready;
+            held_data <= m_data;
+            held_last <= m_last;
+            held_user <= m_user;
+            if (gap != 0) gap <= gap - 1;
+            if (stall != 0) stall <= stall - 1;
+            if (s_valid && s_ready) begin
+                in_cycle[i] <= cycle;
+                i <= i + 1;
+                gap <= i + 1 == n ? 0 : next_in_word >> 1;
+            end
+            if (m_valid && m_ready) begin
+                out_data[j] <= m_data;
+                out_mark[j] <= {cycle[61:0], m_user, m_last};
+                j <= j + 1;
+                stall <= j + 1 == m ? 0 : out_stall[j + 1];
+            end
+            if ((s_valid && s_ready) || (m_valid && m_ready)) quiet <= 0;
+            else if (gap == 0 && stall == 0) begin
+                quiet <= quiet + 1;
+                if (quiet + 1 == limit && !finished) stop(HUNG);
+            end
+        end
+    end
+endmodule
+"""
+
+_BENCH = r"""module bench;
+    reg clk, start;
+    wire done;
+    reg [8191:0] name;
+    harness harness (.clk(clk), .start(start), .done(done));
+
+    always #1 clk = ~clk;
+    initial begin
+        clk = 0;
+        start = 1;
+        if ($value$plusargs("vcd=%s", name)) begin
+            $dumpfile(name);
+            $dumpvars(0, harness.dut);
+        end
+        @(posedge clk);
+        #1 start = 0;
+        wait (done);
+        $finish;
+    end
+endmodule
+"""

@@ -1,0 +1,199 @@
+"""Verilator: slower to build than CXXRTL and faster to run, so the one for long runs.
+
+Its C++ is compiled here, not by its makefiles: they need flags that the Python package lacks, and
+its runtime is the same for every design, so it is compiled once and cached.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from . import cache, driver, tools
+from .driver import Compiled
+from .stimulus import Ports, Progress
+
+__all__ = ["Verilated", "build"]
+
+VERILATE = [
+    "--cc",
+    "-O3",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "--no-timing",
+    "--no-assert",
+    "--output-split",
+    "20000",
+    "--prefix",
+    "Vdesign",
+    "-Wno-fatal",
+    "-Wno-lint",
+]
+FAST = ["-O2"]
+SLOW = ["-O0"]
+"""Code that runs once, initial contents of memories above all: compiling it well takes long."""
+
+_DEVICE = r"""
+#include "Vdesign.h"
+#include "verilated.h"
+#if TRACE
+#include "verilated_vcd_c.h"
+#endif
+
+struct Device {
+    VerilatedContext context;
+    Vdesign top{&context};
+#if TRACE
+    VerilatedVcdC vcd;
+    uint64_t time = 0;
+    ~Device() { vcd.close(); }
+#endif
+
+    Device(const char *path) {
+        top.clk = 0;
+#if TRACE
+        context.traceEverOn(true);
+        top.trace(&vcd, 99);
+        vcd.open(path);
+#endif
+    }
+
+    void eval() {
+        top.eval();
+#if TRACE
+        vcd.dump(time++);
+#endif
+    }
+
+    void drive(bool rst, bool valid, uint64_t data, bool last, bool ready) {
+        top.rst = rst;
+        top.s_axis_tvalid = valid;
+        top.s_axis_tdata = data;
+        top.s_axis_tlast = last;
+        top.m_axis_tready = ready;
+    }
+
+    void settle() {
+        top.clk = 0;
+        eval();
+    }
+
+    void edge() {
+        top.clk = 1;
+        eval();
+    }
+
+    bool ready() const { return top.s_axis_tready; }
+    bool valid() const { return top.m_axis_tvalid; }
+    bool last() const { return top.m_axis_tlast; }
+    bool user() const { return top.m_axis_tuser; }
+    uint64_t data() const { return top.m_axis_tdata; }
+};
+"""
+
+
+class Verilated(Compiled):
+    """A design compiled by Verilator.
+
+    Parameters
+    ----------
+    source : str
+        The design in Verilog.
+    ports : Ports
+        Widths of its data ports.
+    top : str
+        Name of its top module.
+    progress : callable, optional
+        Told what a build is doing.
+    """
+
+    name = "verilator"
+
+    def __init__(
+        self, source: str, ports: Ports, *, top: str = "top", progress: Progress | None = None
+    ) -> None:
+        super().__init__(ports, progress)
+        self._source = source
+        self._top = top
+
+    def _key(self, trace: bool) -> tuple[str, ...]:
+        version = tools.verilator().version
+        return (self._source, self._top, _DEVICE, *VERILATE, *FAST, *SLOW, version, tools.cxx())
+
+    def _make(self, folder: Path, program: Path, trace: bool) -> None:
+        verilator = tools.verilator()
+        (folder / "design.v").write_text(self._source)
+        self._progress("verilator: writing C++")
+        options = [*VERILATE, *(["--trace"] if trace else []), "--top-module", self._top]
+        tools.run(
+            [verilator.program, *options, "--Mdir", folder, "design.v"],
+            cwd=folder,
+            env=verilator.environment,
+            what="Verilator",
+        )
+        (folder / "driver.cpp").write_text(_DEVICE + driver.loop())
+        self._progress(f"{tools.cxx()}: compiling")
+        flags = [*_flags(verilator, trace), *driver.definitions(self._ports, trace), "-I", "."]
+        sources = sorted(folder.glob("*.cpp"))
+        objects = _compile(folder, sources, flags)
+        runtime = sorted(_runtime(verilator, trace).glob("*.o"))
+        tools.run(
+            [tools.cxx(), *objects, *runtime, "-pthread", "-o", program],
+            cwd=folder,
+            what="The C++ linker",
+        )
+
+
+def _flags(verilator: tools.Verilator, trace: bool) -> list[str]:
+    include = verilator.root / "include"
+    macros = {
+        "VERILATOR": 1,
+        "VM_COVERAGE": 0,
+        "VM_SC": 0,
+        "VM_TIMING": 0,
+        "VM_TRACE": int(trace),
+        "VM_TRACE_FST": 0,
+        "VM_TRACE_SAIF": 0,
+        "VM_TRACE_VCD": int(trace),
+    }
+    defines = [f"-D{name}={value}" for name, value in macros.items()]
+    return ["-std=c++17", "-w", "-I", str(include), "-I", str(include / "vltstd"), *defines]
+
+
+def _compile(folder: Path, sources: list[Path], flags: list[str]) -> list[Path]:
+    """Compile each source to an object file in ``folder``, as many at once as there are cores."""
+
+    def one(source: Path) -> Path:
+        target = folder / f"{source.stem}.o"
+        optimize = SLOW if "Slow" in source.stem else FAST
+        tools.run(
+            [tools.cxx(), *optimize, *flags, "-c", source, "-o", target],
+            cwd=folder,
+            what="The C++ compiler",
+        )
+        return target
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        # Large files first, so that none of them is left to run alone at the end.
+        return list(pool.map(one, sorted(sources, key=lambda path: -path.stat().st_size)))
+
+
+def _runtime(verilator: tools.Verilator, trace: bool) -> Path:
+    """Folder with Verilator's own runtime compiled."""
+    flags = _flags(verilator, trace)
+    names = ["verilated.cpp", "verilated_threads.cpp", *(["verilated_vcd_c.cpp"] if trace else [])]
+
+    def make(folder: Path) -> None:
+        _compile(folder, [verilator.root / "include" / name for name in names], flags)
+
+    return cache.entry("verilator runtime", verilator.version, tools.cxx(), *flags, *FAST).get(make)
+
+
+def build(
+    source: str, ports: Ports, *, top: str = "top", progress: Progress | None = None
+) -> Verilated:
+    """Build, or find in the cache, the simulator of a design in Verilog."""
+    simulator = Verilated(source, ports, top=top, progress=progress)
+    simulator.build()
+    return simulator
