@@ -1,9 +1,263 @@
-"""The rules that every integer network keeps."""
+"""The rules that every integer network keeps, whoever made it."""
 
-from .integer import IntegerNetwork
+import re
+from collections.abc import Sequence
 
-__all__ = ["check_network"]
+import numpy as np
+
+from .exact import (
+    MAX_EXACT,
+    MAX_LEFT,
+    MAX_MULTIPLIER,
+    MAX_RIGHT,
+    Interval,
+    combine,
+    rectify,
+    rescale,
+)
+from .fixed import Format
+from .graph import Activation, Affine, Binary, Graph, Input, Mul, Node, Path, Rescale, State
+from .integer import MAX_ACCUMULATOR, MAX_ALIGNMENT, IntegerLayer, IntegerNetwork, Skip
+from .network import LastStep
+from .pwl import FUNCTIONS, MAX_SLOPE, MAX_WORD, PiecewiseLinear
+
+__all__ = ["check_layer", "check_network"]
+
+MAX_NODES = 1024
+MAX_SIZE = 1 << 20
+MAX_FRACTION = 256
+MAX_PARAMETER = 16
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+def require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise ValueError(sentence)
 
 
 def check_network(network: IntegerNetwork) -> None:
-    """stub"""
+    """Raise ``ValueError`` unless the network keeps all rules, those of its layers included."""
+    names = [layer.name for layer in network.layers]
+    require(len(set(names)) == len(names), f"Layer names must differ, not be {names}")
+    require(all(names), "Layer names must not be empty")
+    selections = sum(isinstance(layer, LastStep) for layer in network.layers)
+    require(selections <= 1, "Network must select the last timestep at most once")
+    require(
+        bool(network.layers) and not isinstance(network.layers[0], LastStep),
+        "Network must start with a layer that computes",
+    )
+    layers = network.computing
+    for layer in layers:
+        check_layer(layer)
+    for before, after in zip(layers, layers[1:], strict=False):
+        require(
+            before.units == after.input_size and before.output_format == after.input_format,
+            f"Layer {after.name} must take {before.units} elements of {before.output_format} from "
+            f"layer {before.name}, not {after.input_size} of {after.input_format}",
+        )
+
+
+def check_layer(layer: IntegerLayer) -> None:
+    """Raise ``ValueError`` unless the layer keeps all rules."""
+    graph = layer.graph
+    check_shape(layer.name, graph)
+    affines = [node for _, node in graph.of(Affine)]
+    for affine in affines:
+        for path in affine.paths:
+            check_path(layer, affine, path)
+    check_theta(layer)
+    check_names("weights", layer, {a.key(p) for a in affines for p in a.paths}, set(layer.weights))
+    check_names("biases", layer, {a.name for a in affines}, set(layer.biases))
+    tabled = {node.name for _, node in graph.of(Activation) if node.function != "relu"}
+    check_names("tables", layer, tabled, set(layer.tables))
+    for affine in affines:
+        check_accumulator(layer, affine)
+    intervals: list[Interval] = []
+    for node in graph.nodes:
+        intervals.append(check_value(layer, node, intervals))
+
+
+def check_names(what: str, layer: IntegerLayer, wanted: set[str], got: set[str]) -> None:
+    require(
+        wanted == got, f"Layer {layer.name} must have {what} {sorted(wanted)}, not {sorted(got)}"
+    )
+
+
+def check_shape(layer: str, graph: Graph) -> None:
+    """Names, sizes, positions and the presence of formats."""
+    require(len(graph.nodes) <= MAX_NODES, f"Layer {layer} must have at most {MAX_NODES} nodes")
+    names = [node.name for node in graph.nodes]
+    require(len(set(names)) == len(names), f"Nodes of layer {layer} must have different names")
+    kinds = [type(node) for node in graph.nodes]
+    require(kinds.count(Input) == 1, f"Layer {layer} must have one input")
+    for position, node in enumerate(graph.nodes):
+        what = f"Node {layer}.{node.name}"
+        require(NAME.fullmatch(node.name) is not None, f"{what} must have an identifier as name")
+        require(1 <= node.size <= MAX_SIZE, f"{what} must have 1 to {MAX_SIZE} elements")
+        check_format(what, node.format, MAX_EXACT)
+        earlier = all(0 <= operand < position for operand in node.operands)
+        require(earlier, f"{what} must read earlier nodes")
+        if isinstance(node, Affine):
+            require(bool(node.paths), f"{what} must have a path")
+            require(len(set(node.operands)) == len(node.operands), f"{what} must read a node once")
+        else:
+            equal = all(graph.nodes[operand].size == node.size for operand in node.operands)
+            require(equal, f"{what} must have the size of its operands")
+    states = [node for _, node in graph.of(State)]
+    ends = (*graph.next_states, graph.output)
+    require(
+        all(0 <= end < len(graph.nodes) for end in ends),
+        f"Output and next states of layer {layer} must be nodes",
+    )
+    require(len(states) == len(graph.next_states), f"Layer {layer} must have a next value a state")
+    for state, following in zip(states, graph.next_states, strict=True):
+        node = graph.nodes[following]
+        require(
+            (state.size, state.format) == (node.size, node.format),
+            f"State {layer}.{state.name} must keep its size and format",
+        )
+    check_affine_readers(layer, graph)
+
+
+def check_affine_readers(layer: str, graph: Graph) -> None:
+    """An affine is read by one rescale and by nothing else."""
+    reads: list[list[Node]] = [[] for _ in graph.nodes]
+    for node in graph.nodes:
+        for operand in set(node.operands):
+            reads[operand].append(node)
+    for position, affine in graph.of(Affine):
+        alone = len(reads[position]) == 1 and isinstance(reads[position][0], Rescale)
+        require(
+            alone and position not in (*graph.next_states, graph.output),
+            f"Affine {layer}.{affine.name} must be read by one rescale alone",
+        )
+
+
+def check_format(what: str, format: Format | None, width: int) -> Format:
+    require(format is not None, f"{what} must have a format")
+    assert format is not None
+    require(
+        format.signed and 1 <= format.width <= width and abs(format.frac) <= MAX_FRACTION,
+        f"{what} must have a signed format of at most {width} bits, not {format}",
+    )
+    return format
+
+
+def check_path(layer: IntegerLayer, affine: Affine, path: Path) -> None:
+    """A path reads the layer's input, a state, or a rounded value, by its name."""
+    what = f"Path {layer.name}.{affine.key(path)}"
+    check_format(what, path.format, MAX_PARAMETER)
+    node = layer.graph.nodes[path.operand]
+    require(isinstance(node, Input | State | Rescale), f"{what} must read a rounded value")
+    check_format(f"Operand of {what}", node.format, MAX_PARAMETER)
+    source = layer.graph.nodes[node.operand] if isinstance(node, Rescale) else node
+    require(path.name == source.name, f"{what} must be named after {source.name}")
+    for _, other in layer.graph.of(Affine):
+        for same in other.paths:
+            require(
+                same.name != path.name or same.operand == path.operand,
+                f"{what} must read its operand in the format of {other.key(same)}",
+            )
+
+
+def check_theta(layer: IntegerLayer) -> None:
+    widths = {operand.name: operand.format.width for operand in layer.operands}
+    for name, theta in layer.theta.items():
+        what = f"Threshold of {layer.name}.{name}"
+        require(name in widths, f"{what} must name an operand, which are {sorted(widths)}")
+        require(0 <= theta < 1 << widths[name], f"{what} must be below its range, not {theta}")
+        exact = theta == 0 or layer.skip is Skip.DELTA
+        require(exact, f"{what} must be 0 with skip {layer.skip.value}")
+
+
+def check_array(what: str, values: np.ndarray, shape: Sequence[int]) -> None:
+    require(values.dtype == np.int64, f"{what} must be int64, not {values.dtype}")
+    require(values.shape == shape, f"{what} must have shape {shape}, not {values.shape}")
+
+
+def check_accumulator(layer: IntegerLayer, affine: Affine) -> None:
+    """Parameters have their shapes and formats, and no input makes the accumulator overflow."""
+    what = f"Accumulator of {layer.name}.{affine.name}"
+    format = check_format(what, affine.format, MAX_ACCUMULATOR)
+    for path in affine.paths:
+        name = f"Weights {layer.name}.{affine.key(path)}"
+        weights = layer.weights[affine.key(path)]
+        check_array(name, weights, (affine.size, layer.graph.nodes[path.operand].size))
+        assert path.format is not None
+        require(path.format.holds(weights), f"{name} must lie within {path.format}")
+        shift = layer.shift(affine, path)
+        require(
+            0 <= shift <= MAX_ALIGNMENT,
+            f"{name} must be aligned by 0 to {MAX_ALIGNMENT} bits, not {shift}",
+        )
+    bias = layer.biases[affine.name]
+    check_array(f"Bias {layer.name}.{affine.name}", bias, (affine.size,))
+    require(format.holds(bias), f"Bias {layer.name}.{affine.name} must lie within {format}")
+    bound = int((layer.row_bounds(affine) + np.abs(bias).astype(object)).max())
+    require(bound <= format.max, f"{what} must hold {bound}, which {format} does not")
+
+
+def check_value(layer: IntegerLayer, node: Node, intervals: Sequence[Interval]) -> Interval:
+    """Every value that a node can have fits its format; returns what these are."""
+    what = f"Node {layer.name}.{node.name}"
+    format = node.format
+    assert format is not None
+    operands = [intervals[operand] for operand in node.operands]
+    formats = [layer.graph.nodes[operand].format for operand in node.operands]
+    match node:
+        case Input() | State() | Affine():
+            return Interval.of(format)
+        case Rescale():
+            shift = operands[0].frac - format.frac
+            require(
+                -MAX_LEFT <= shift <= MAX_RIGHT,
+                f"{what} must shift by at most {MAX_LEFT} to the left and {MAX_RIGHT} to the "
+                f"right, not {shift} to the right",
+            )
+            return rescale(operands[0], format)
+        case Activation(function="relu"):
+            require(formats == [format], f"{what} must keep its operand's format")
+            return rectify(operands[0])
+        case Activation():
+            table = layer.tables[node.name]
+            check_table(what, table)
+            require(
+                (node.function, *formats, format) == (table.function, table.source, table.target),
+                f"{what} must have the function and formats of its table",
+            )
+            return Interval(*table.bounds, format.frac)
+        case Binary():
+            shifts = [abs(operands[0].frac - operands[1].frac)]
+            limit = MAX_MULTIPLIER if isinstance(node, Mul) else MAX_EXACT
+            widths = [f.width for f in formats if f is not None]
+            require(max(widths) <= limit, f"{what} must have operands of at most {limit} bits")
+            require(max(shifts) <= MAX_FRACTION, f"{what} must have operands of similar scale")
+            interval = combine(node, *operands)
+            require(interval.within(format), f"{what} must be exact, which {format} is not")
+            return interval
+        case _:
+            raise ValueError(f"{what} must be a known operation")
+
+
+def check_table(what: str, table: PiecewiseLinear) -> None:
+    """A table has one line a segment, fits its memory word, and never leaves its target."""
+    require(table.function in FUNCTIONS, f"{what} must have a function of {', '.join(FUNCTIONS)}")
+    check_format(f"Input of {what}", table.source, MAX_MULTIPLIER)
+    check_format(what, table.target, MAX_MULTIPLIER)
+    segments = len(table.base)
+    require(
+        0 < segments <= 1 << table.source.width and segments & (segments - 1) == 0,
+        f"{what} must have a power of two of segments, at most one an input, not {segments}",
+    )
+    check_array(f"Base of {what}", table.base, (segments,))
+    check_array(f"Slope of {what}", table.slope, (segments,))
+    require(0 <= table.shift <= MAX_WORD, f"{what} must shift by 0 to {MAX_WORD} bits")
+    require(
+        table.base_width + table.slope_width <= MAX_WORD and table.slope_width <= MAX_SLOPE,
+        f"{what} must fit words of {MAX_WORD} bits with slopes of {MAX_SLOPE}",
+    )
+    low, high = table.bounds
+    require(
+        table.target.min <= low and high <= table.target.max,
+        f"{what} must stay within {table.target}, not reach {low} and {high}",
+    )

@@ -165,21 +165,20 @@ class IntegerLayer:
         assert path.format is not None
         return affine.format.frac - path.format.frac - self.operand_of(path).format.frac
 
+    def row_bounds(self, affine: Affine) -> np.ndarray:
+        """Largest absolute sum of products of each row; Python integers (rows,)."""
+        return largest_sums(
+            (self.weights[affine.key(path)], self.operand_of(path).format, self.shift(affine, path))
+            for path in affine.paths
+        )
+
     def sum_bound(self, affine: Affine) -> int:
         """Largest absolute sum of products that any input can cause, without the bias.
 
         max over rows of sum(|w| * max|x|). It also bounds every partial and every kept sum of the
         delta form, which is at all times W applied to some vector within the operand's range.
         """
-        rows = largest_sums(
-            (
-                self.weights[affine.key(path)],
-                self.operand_of(path).format,
-                self.shift(affine, path),
-            )
-            for path in affine.paths
-        )
-        return int(rows.max())
+        return int(self.row_bounds(affine).max())
 
     def sum_width(self, affine: Affine) -> int:
         """Bits of an accumulator that no input can make overflow, without the bias."""

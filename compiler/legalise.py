@@ -145,8 +145,17 @@ class Legaliser:
 
     def affine_target(self, position: int) -> Format:
         """The format that all readers of an affine want, or the element-wise one."""
-        own = self.formats.elementwise[self.graph.nodes[position].name]
-        wanted = [self.wanted(self.graph.nodes[p], own) for p in self.graph.readers(position)]
+        name = self.graph.nodes[position].name
+        own = self.formats.elementwise[name]
+        wanted: list[Format] = []
+        for reader in (self.graph.nodes[p] for p in self.graph.readers(position)):
+            match reader:
+                case Activation(function=function) if function in self.tables:
+                    wanted.append(self.tables[function].source)
+                case Affine():
+                    wanted.append(self.formats.operands[name])
+                case _:
+                    wanted.append(own)
         states = list(self.graph.of(State))
         for (_, state), following in zip(states, self.graph.next_states, strict=True):
             if following == position:
@@ -154,14 +163,6 @@ class Legaliser:
         if self.graph.output == position:
             wanted.append(self.formats.output)
         return wanted[0] if len(set(wanted)) == 1 else own
-
-    def wanted(self, reader: Node, own: Format) -> Format:
-        """The format in which ``reader`` takes an affine whose element-wise format is ``own``."""
-        match reader:
-            case Activation(function=function) if function in self.tables:
-                return self.tables[function].source
-            case _:
-                return own
 
     @property
     def elementwise_width(self) -> int:
