@@ -1,0 +1,258 @@
+"""An integer network without its arrays, as plain values that JSON can hold, and back.
+
+Reading trusts nothing: whatever is missing, surplus or of the wrong kind is a ``ValueError``.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from .fixed import Format
+from .graph import (
+    Activation,
+    Add,
+    Affine,
+    Graph,
+    Input,
+    Mul,
+    Node,
+    Path,
+    Rescale,
+    State,
+    Sub,
+)
+from .integer import IntegerLayer, IntegerNetwork, Skip
+from .network import LastStep
+from .pwl import PiecewiseLinear
+
+__all__ = ["Tensors", "describe", "distinct_tables", "rebuild", "tensors_of"]
+
+Tensors = dict[str, np.ndarray]
+"""Int64 arrays by name."""
+
+OPERATIONS: dict[str, type[Node]] = {
+    kind.__name__: kind for kind in (Input, State, Affine, Add, Sub, Mul, Activation, Rescale)
+}
+FORMAT = re.compile(r"s([1-9][0-9]?)\.(0|-?[1-9][0-9]{0,2})")
+LARGEST = 1 << 40
+
+
+def distinct_tables(network: IntegerNetwork) -> list[PiecewiseLinear]:
+    """Every table of the network once, in the order of first use."""
+    found: list[PiecewiseLinear] = []
+    for layer in network.computing:
+        for name in sorted(layer.tables):
+            if layer.tables[name] not in found:
+                found.append(layer.tables[name])
+    return found
+
+
+def tensors_of(network: IntegerNetwork) -> Tensors:
+    """The network's arrays by their names in a file."""
+    found: Tensors = {}
+    for index, table in enumerate(distinct_tables(network)):
+        found[f"table.{index}.base"] = table.base
+        found[f"table.{index}.slope"] = table.slope
+    for index, layer in enumerate(network.layers):
+        if isinstance(layer, IntegerLayer):
+            for name, values in (*layer.weights.items(), *layer.biases.items()):
+                found[f"layer.{index}.{name}"] = values
+    return found
+
+
+def describe(network: IntegerNetwork) -> dict[str, Any]:
+    """Everything but the arrays."""
+    tables = distinct_tables(network)
+    return {
+        "tables": [
+            {
+                "function": table.function,
+                "source": str(table.source),
+                "target": str(table.target),
+                "shift": table.shift,
+            }
+            for table in tables
+        ],
+        "layers": [
+            {"name": layer.name, "selects": "last step"}
+            if isinstance(layer, LastStep)
+            else {
+                "name": layer.name,
+                "cell": layer.cell,
+                "skip": layer.skip.value,
+                "theta": dict(layer.theta),
+                "tables": {name: tables.index(table) for name, table in layer.tables.items()},
+                "nodes": [describe_node(node) for node in layer.graph.nodes],
+                "next_states": list(layer.graph.next_states),
+                "output": layer.graph.output,
+            }
+            for layer in network.layers
+        ],
+    }
+
+
+def describe_node(node: Node) -> dict[str, Any]:
+    values = describe_fields(node)
+    if isinstance(node, Affine):
+        values["paths"] = [describe_fields(path) for path in node.paths]
+    return {"operation": type(node).__name__, **values}
+
+
+def describe_fields(thing: Node | Path) -> dict[str, Any]:
+    values = {field.name: getattr(thing, field.name) for field in fields(thing)}
+    return values | {"format": str(thing.format)}
+
+
+def rebuild(description: object, tensors: Mapping[str, np.ndarray]) -> IntegerNetwork:
+    """The network of a description and its arrays; its rules are not checked here."""
+    top = record(description, "Model", {"tables", "layers"})
+    unused = dict(tensors)
+
+    def take(name: str) -> np.ndarray:
+        if name not in unused:
+            raise ValueError(f"Tensor {name} must be in the file, once")
+        return unused.pop(name)
+
+    tables = [
+        rebuild_table(entry, take(f"table.{index}.base"), take(f"table.{index}.slope"))
+        for index, entry in enumerate(sequence(top["tables"], "Tables"))
+    ]
+    layers: list[IntegerLayer | LastStep] = []
+    for index, entry in enumerate(sequence(top["layers"], "Layers")):
+        if isinstance(entry, dict) and "selects" in entry:
+            values = record(entry, "Selection", {"name", "selects"})
+            if values["selects"] != "last step":
+                raise ValueError("Selection must be of the last step")
+            layers.append(LastStep(text(values["name"], "Selection name")))
+            continue
+        layers.append(rebuild_layer(index, entry, tables, take))
+    if unused:
+        raise ValueError(f"Tensors must all be used, not leave {', '.join(sorted(unused)[:3])}")
+    return IntegerNetwork(tuple(layers))
+
+
+def rebuild_table(entry: object, base: np.ndarray, slope: np.ndarray) -> PiecewiseLinear:
+    values = record(entry, "Table", {"function", "source", "target", "shift"})
+    if base.ndim != 1 or base.shape != slope.shape or not len(base):
+        raise ValueError("Table must have one base and one slope a segment")
+    base.flags.writeable = slope.flags.writeable = False
+    return PiecewiseLinear(
+        function=text(values["function"], "Table function"),
+        source=format_of(values["source"], "Table source"),
+        target=format_of(values["target"], "Table target"),
+        base=base,
+        slope=slope,
+        shift=integer(values["shift"], "Table shift"),
+    )
+
+
+def rebuild_layer(
+    index: int, entry: object, tables: list[PiecewiseLinear], take: Any
+) -> IntegerLayer:
+    keys = {"name", "cell", "skip", "theta", "tables", "nodes", "next_states", "output"}
+    values = record(entry, f"Layer {index}", keys)
+    name = text(values["name"], f"Name of layer {index}")
+    what = f"Layer {name}"
+    nodes = tuple(rebuild_node(node, what) for node in sequence(values["nodes"], what))
+    affines = [node for node in nodes if isinstance(node, Affine)]
+    uses = {
+        node: integer(place, f"Table of {what}")
+        for node, place in mapping(values["tables"], f"Tables of {what}").items()
+    }
+    if any(place >= len(tables) for place in uses.values()):
+        raise ValueError(f"{what} must use tables of the file")
+    return IntegerLayer(
+        name=name,
+        cell=text(values["cell"], f"Cell of {what}"),
+        graph=Graph(
+            nodes=nodes,
+            next_states=tuple(
+                integer(place, f"Next state of {what}")
+                for place in sequence(values["next_states"], f"Next states of {what}")
+            ),
+            output=integer(values["output"], f"Output of {what}"),
+        ),
+        weights={
+            key: take(f"layer.{index}.{key}")
+            for affine in affines
+            for path in affine.paths
+            for key in [affine.key(path)]
+        },
+        biases={affine.name: take(f"layer.{index}.{affine.name}") for affine in affines},
+        tables={node: tables[place] for node, place in uses.items()},
+        skip=Skip(text(values["skip"], f"Skip of {what}")),
+        theta={
+            operand: integer(theta, f"Threshold of {what}")
+            for operand, theta in mapping(values["theta"], f"Thresholds of {what}").items()
+        },
+    )
+
+
+def rebuild_node(entry: object, layer: str) -> Node:
+    what = f"Node of {layer}"
+    name = entry.get("operation") if isinstance(entry, dict) else None
+    if not isinstance(name, str) or name not in OPERATIONS:
+        raise ValueError(f"{what} must be one of {', '.join(OPERATIONS)}")
+    kind = OPERATIONS[name]
+    values = record(entry, what, {"operation"} | {field.name for field in fields(kind)})
+    del values["operation"]
+    return kind(**{key: rebuild_field(key, value, what) for key, value in values.items()})
+
+
+def rebuild_field(key: str, value: object, what: str) -> Any:
+    match key:
+        case "format":
+            return format_of(value, what)
+        case "size" | "a" | "b" | "operand":
+            return integer(value, what)
+        case "paths":
+            return tuple(rebuild_path(path, what) for path in sequence(value, what))
+        case _:
+            return text(value, what)
+
+
+def rebuild_path(entry: object, what: str) -> Path:
+    values = record(entry, f"Path of {what}", {field.name for field in fields(Path)})
+    return Path(**{key: rebuild_field(key, value, what) for key, value in values.items()})
+
+
+def record(value: object, what: str, keys: set[str]) -> dict[str, Any]:
+    found = mapping(value, what)
+    if set(found) != keys:
+        raise ValueError(f"{what} must have {', '.join(sorted(keys))}")
+    return dict(found)
+
+
+def mapping(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} must be an object")
+    return value
+
+
+def sequence(value: object, what: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{what} must be a list")
+    return value
+
+
+def text(value: object, what: str) -> str:
+    if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value) <= 200:
+        raise ValueError(f"{what} must be a name of 1 to 200 printable characters")
+    return value
+
+
+def integer(value: object, what: str) -> int:
+    """A count, position or threshold."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < LARGEST:
+        raise ValueError(f"{what} must have a non-negative integer")
+    return value
+
+
+def format_of(value: object, what: str) -> Format:
+    match = FORMAT.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{what} must have a format like s16.15")
+    return Format(int(match[1]), int(match[2]))
