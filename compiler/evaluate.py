@@ -1,0 +1,219 @@
+"""The float interpreter of cell graphs: what a network computes before anything is quantized."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .errors import DeltaloomError
+from .graph import Activation, Add, Affine, Graph, Mul, Node, State, Sub
+from .network import LastStep, Layer, Network
+
+__all__ = ["Layout", "Observer", "as_sequences", "evaluate", "state_dependent"]
+
+Observer = Callable[[Layer, Node, np.ndarray], None]
+"""Takes a layer, one of its graph's nodes and the node's values, float64 (rows, size)."""
+
+FUNCTIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "relu": lambda x: np.maximum(x, 0.0),
+    "sigmoid": lambda x: 0.5 + 0.5 * np.tanh(0.5 * x),
+    "tanh": np.tanh,
+}
+
+
+def evaluate(
+    network: Network, x: Any, observe: Observer | None = None
+) -> np.ndarray | list[np.ndarray]:
+    """Run the network in float64.
+
+    Parameters
+    ----------
+    network : Network
+        What to run.
+    x : array or sequence of arrays
+        NumPy or torch, (batch, time, features); or a list of (time, features) for sequences of
+        different lengths.
+    observe : callable, optional
+        Called as ``observe(layer, node, values)`` once for every node of every layer. ``values``
+        is (rows, size) and holds each timestep of each sequence once, laid out as :class:`Layout`
+        says and never padded; those of a :class:`State` are the values that the timestep starts
+        from. A layer's nodes are all in memory at that moment.
+
+    Returns
+    -------
+    numpy.ndarray or list of numpy.ndarray
+        Float64 (batch, time, outputs), or a list of (time, outputs) if ``x`` is a list;
+        (batch, outputs) in both cases if the network selects the last timestep.
+    """
+    first = next(layer for layer in network.layers if isinstance(layer, Layer))
+    sequences = as_sequences(x, first.input_size)
+    layout = Layout.of([len(sequence) for sequence in sequences])
+    rows = np.concatenate(list(sequences))[layout.source]
+    for layer in network.layers:
+        match layer:
+            case LastStep():
+                rows = layout.in_order(rows)[layout.ends - 1]
+                layout = Layout.of([1] * len(sequences))
+            case Layer():
+                rows = _evaluate_layer(layer, rows, layout, observe)
+    rows = layout.in_order(rows)
+    if any(isinstance(layer, LastStep) for layer in network.layers):
+        return rows
+    outputs = np.split(rows, layout.ends[:-1])
+    return np.stack(outputs) if isinstance(sequences, np.ndarray) else outputs
+
+
+def as_sequences(x: Any, features: int) -> np.ndarray | list[np.ndarray]:
+    """Check a network's input: float64 (batch, time, features), or a list of (time, features).
+
+    Raises
+    ------
+    DeltaloomError
+        For a wrong shape, an empty batch or sequence, values that are not real numbers or not
+        finite.
+    """
+    if isinstance(x, Sequence):
+        if not x:
+            raise DeltaloomError("Input must have at least one sequence")
+        return [
+            _as_array(sequence, ("time", features), f"sequence {i}") for i, sequence in enumerate(x)
+        ]
+    return _as_array(x, ("batch", "time", features), "it")
+
+
+def _as_array(x: Any, shape: tuple[str | int, ...], subject: str) -> np.ndarray:
+    if hasattr(x, "detach"):  # a torch tensor; NumPy lacks some of its types
+        x = x.detach().cpu().double()
+    values = np.asarray(x)
+    wanted = f"({', '.join(map(str, shape))})"
+    if values.ndim != len(shape) or values.shape[-1] != shape[-1]:
+        raise DeltaloomError(f"Input must have shape {wanted}, but {subject} has {values.shape}")
+    if 0 in values.shape:
+        raise DeltaloomError(f"Input must not be empty, but {subject} has shape {values.shape}")
+    if values.dtype.kind not in "fiu":
+        raise DeltaloomError(f"Input must be real numbers, but {subject} holds {values.dtype}")
+    values = values.astype(np.float64)
+    if not np.all(np.isfinite(values)):
+        raise DeltaloomError(f"Input must be finite, but {subject} holds NaN or infinity")
+    return values
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the timesteps of sequences of any lengths are stacked as rows, without padding.
+
+    All first timesteps come first, then all second ones, and so on; within a timestep the longest
+    sequence comes first and equal lengths keep their order. Sequences of one length thus are
+    (time, batch) flattened, and a sequence has the same place within each of its timesteps.
+
+    Parameters
+    ----------
+    source : numpy.ndarray
+        Row's position in the concatenation of the sequences; (rows,).
+    alive : numpy.ndarray
+        Number of sequences that have a timestep; (longest length,).
+    ends : numpy.ndarray
+        Where each sequence ends in the concatenation; (sequences,).
+    """
+
+    source: np.ndarray
+    alive: np.ndarray
+    ends: np.ndarray
+
+    @classmethod
+    def of(cls, lengths: Sequence[int]) -> "Layout":
+        sizes = np.asarray(lengths)
+        ends = np.cumsum(sizes)
+        starts = (ends - sizes)[np.argsort(-sizes, kind="stable")]
+        alive = (sizes > np.arange(sizes.max())[:, np.newaxis]).sum(axis=1)
+        source = np.concatenate([starts[:count] + time for time, count in enumerate(alive)])
+        return cls(source, alive, ends)
+
+    def in_order(self, rows: np.ndarray) -> np.ndarray:
+        """Rows as the concatenation of the sequences, each in the order of time."""
+        flat = np.empty_like(rows)
+        flat[self.source] = rows
+        return flat
+
+
+def state_dependent(graph: Graph) -> frozenset[int]:
+    """Positions of the states and of every node that reads one, directly or not."""
+    found: set[int] = set()
+    for position, node in enumerate(graph.nodes):
+        if isinstance(node, State) or found.intersection(node.operands):
+            found.add(position)
+    return frozenset(found)
+
+
+def _evaluate_layer(
+    layer: Layer, x: np.ndarray, layout: Layout, observe: Observer | None
+) -> np.ndarray:
+    """All rows of the layer's output; what no state reaches is computed for all rows at once."""
+    graph = layer.graph
+    dependent = state_dependent(graph)
+    states = [position for position, _ in graph.of(State)]
+    weights = {name: np.ascontiguousarray(values.T) for name, values in layer.parameters.items()}
+
+    values = {graph.input[0]: x}
+    sums = {
+        affine.name: np.broadcast_to(layer.parameters[affine.name], (len(x), affine.size))
+        for _, affine in graph.of(Affine)
+    }
+    recurrence: list[tuple[int, Node]] = []
+    for position, node in enumerate(graph.nodes):
+        if isinstance(node, Affine):
+            ahead = tuple(path for path in node.paths if path.operand not in dependent)
+            sums[node.name] = _operate(replace(node, paths=ahead), values, weights, sums)
+            node = replace(node, paths=tuple(path for path in node.paths if path not in ahead))
+        if position not in dependent and position not in values:
+            values[position] = _operate(node, values, weights, sums)
+        elif position in dependent and position not in states:
+            recurrence.append((position, node))
+
+    kept = dependent if observe else dependent & {graph.output}
+    results = {p: np.empty((len(x), graph.nodes[p].size)) for p in kept}
+    previous = {p: np.zeros((layout.alive[0], graph.nodes[p].size)) for p in states}
+    end = 0
+    for count in layout.alive if dependent else ():
+        rows = slice(end, end + count)
+        now = {p: rows_of[rows] for p, rows_of in values.items()}
+        now |= {p: state[:count] for p, state in previous.items()}
+        starts = {name: sum_ahead[rows] for name, sum_ahead in sums.items()}
+        for position, node in recurrence:
+            now[position] = _operate(node, now, weights, starts)
+        for position in kept:
+            results[position][rows] = now[position]
+        previous = {p: now[n] for p, n in zip(states, graph.next_states, strict=True)}
+        end += count
+
+    values |= results
+    if observe:
+        for position, node in enumerate(graph.nodes):
+            observe(layer, node, values[position])
+    return values[graph.output]
+
+
+def _operate(
+    node: Node,
+    values: Mapping[int, np.ndarray],
+    weights: Mapping[str, np.ndarray],
+    sums: Mapping[str, np.ndarray],
+) -> np.ndarray:
+    """A node's value from its operands'; ``sums`` is what an affine's products are added to."""
+    match node:
+        case Affine(name=name, paths=paths):
+            total = sums[name]
+            for path in paths:
+                total = total + values[path.operand] @ weights[node.key(path)]
+            return total
+        case Add(a=a, b=b):
+            return values[a] + values[b]
+        case Sub(a=a, b=b):
+            return values[a] - values[b]
+        case Mul(a=a, b=b):
+            return values[a] * values[b]
+        case Activation(operand=operand, function=function):
+            return FUNCTIONS[function](values[operand])
+        case _:
+            raise TypeError(f"Node must be of a float graph, not {node!r}")
