@@ -14,6 +14,7 @@ __all__ = ["LayerSchedule", "Schedule", "schedule"]
 ENTRY_LATENCY = 7  # list address to accumulator: entry, columns, address, weight, factors, product
 DRAIN_LATENCY = 2  # accumulator to the gate pipeline: bank, selected unit
 ENCODER_LATENCY = 3  # element to listed entry: hat, difference, comparison
+QUEUE_LATENCY = 2  # output queue, from its entrance to its exit
 PINGPONG = 2  # lists of a kind: one is read while the next is filled
 
 
@@ -113,6 +114,14 @@ class LayerSchedule:
         return divmod(unit * len(self.rows) + row, self.lanes)
 
 
+def spacing(skip: Skip) -> int:
+    """Cycles from an element to the next one of the same index, at the least.
+
+    A hat is read a cycle before its element comes and written two cycles after.
+    """
+    return 4 if skip is Skip.DELTA else 1
+
+
 def rows_of(layer: IntegerLayer) -> tuple[tuple[int, ...], ...]:
     """Group the affine nodes of a layer into rows: nodes without a common operand share one."""
     rows: list[list[int]] = []
@@ -168,11 +177,6 @@ def schedule_layer(layer: IntegerLayer, lanes: int) -> LayerSchedule:
         x_ahead=layer.recurrent,
         drain_banks=2 if units > 4 else 1,
     )
-
-
-def work(layer: IntegerLayer) -> int:
-    """Multiply-accumulates of a dense timestep, in lane rows."""
-    return len(rows_of(layer)) * layer.units * sum(operand.size for operand in layer.operands)
 
 
 def steps_cycles(layer: IntegerLayer, lanes: int) -> int:

@@ -26,7 +26,7 @@ class Encoder(wiring.Component):
 
     Takes an element a cycle and never stalls. An element is listed :attr:`latency` cycles after it
     came; in ``DELTA`` mode the last value used (the hat) is kept for each index, and the same index
-    must not come again within :attr:`spacing` cycles. A list's first entry is always at its start.
+    must not come again within :func:`~deltaloom.compiler.schedule.spacing` cycles. A list's first entry is always at its start.
 
     Parameters
     ----------
@@ -85,11 +85,6 @@ class Encoder(wiring.Component):
                 "entry": Out(entry_layout(operand, skip)),
             }
         )
-
-    @property
-    def spacing(self):
-        """Cycles from an element to the next one of the same index, at the least."""
-        return spacing(self._skip)
 
     def elaborate(self, platform):
         m = Module()
@@ -150,7 +145,3 @@ class Encoder(wiring.Component):
             m.d.sync += place.eq(place + 1)
         return m
 
-
-def spacing(skip):
-    """See :attr:`Encoder.spacing`: a hat is read a cycle ahead and written two cycles after."""
-    return 4 if skip is Skip.DELTA else 1

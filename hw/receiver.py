@@ -4,7 +4,8 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .encoder import index_width, spacing
+from ..compiler.schedule import spacing
+from .encoder import index_width
 
 __all__ = ["Receiver", "element_layout"]
 

@@ -53,9 +53,9 @@ def bench() -> str:
 
 _HARNESS = r"""// Feeds a design from memories and captures what it does, and in which cycle.
 module harness (
-    input wire clk,
-    input wire start,
-    output reg done
+    input wire clk /* verilator public_flat_rw */,
+    input wire start /* verilator public_flat_rw */,
+    output reg done /* verilator public_flat_rw */
 );
 $PARAMETERS
     reg [63:0] settings [0:3];              // input beats, output beats, idle cycles, limit

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import ClockDomain, Module
-from amaranth.sim import Simulator as Engine
+from amaranth.hdl import ClockDomain, Module  # type: ignore[import-untyped]
+from amaranth.sim import Simulator as Engine  # type: ignore[import-untyped]
 
 from . import vectors
 from .stimulus import RESET_CYCLES, Capture, Ports, Stimulus, judge

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..compiler.errors import DeltaloomError, ToolMissingError
+from .cocotb_run import verilator_package
 
 __all__ = [
     "SIMULATORS",
     "Verilator",
     "Yosys",
     "available",
+    "complaint",
     "cxx",
     "icarus",
     "require",
@@ -59,8 +61,7 @@ def _package(name: str) -> Path | None:
 
 def verilator() -> Verilator:
     """Find the Verilator of the Python package, else the one on the PATH."""
-    package = _package("verilator")
-    if package and (package / "bin/verilator_bin").exists():
+    if package := verilator_package():
         version = importlib.metadata.version("verilator")
         return Verilator(package / "bin/verilator_bin", package, version)
     program = shutil.which("verilator")
@@ -137,6 +138,12 @@ def available() -> tuple[str, ...]:
     return tuple(found)
 
 
+def complaint(*texts: str) -> str:
+    """The line of a program's output that says what went wrong, as far as one can tell."""
+    lines = [line.strip() for text in texts for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if "rror" in line), (lines or ["no message"])[-1])
+
+
 def run(
     command: Sequence[str | Path],
     *,
@@ -152,7 +159,6 @@ def run(
         [str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True
     )
     if done.returncode:
-        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        complaint = next((line for line in lines if "rror" in line), (lines or ["no message"])[0])
-        raise DeltaloomError(f"{what} failed with status {done.returncode}: {complaint}")
+        reason = complaint(done.stderr, done.stdout)
+        raise DeltaloomError(f"{what} failed with status {done.returncode}: {reason}")
     return done.stdout

@@ -5,6 +5,7 @@ alone. One hexadecimal word a line, as ``$readmemh`` and ``$writememh`` read and
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -83,9 +84,7 @@ def write_stimulus(
     _write(folder / "out_stall.hex", stalls, 64)
 
 
-def read_capture(
-    folder: Path, inputs: int, outputs: int, output_bits: int
-) -> dict[str, np.ndarray | int] | str:
+def read_capture(folder: Path, inputs: int, outputs: int, output_bits: int) -> dict[str, Any] | str:
     """Read what the harness wrote: the fields of ``Capture`` by name, or what went wrong.
 
     Bits that are neither 0 nor 1 are something wrong, too.
