@@ -48,7 +48,7 @@ class Statistics:
                 f"Node {what} must stay finite on the calibration data; it becomes NaN or infinite"
             )
         largest = max(high, -low)
-        step = 2 * largest / BINS if largest > 1e-300 else 1.0
+        step = largest * (2 / BINS) if largest > 1e-300 else 1.0
         bins = np.clip(np.floor(values / step).astype(np.int64) + BINS // 2, 0, BINS - 1)
         counts = np.bincount(bins, minlength=BINS)
         sums = np.bincount(bins, weights=values, minlength=BINS)
