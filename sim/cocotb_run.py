@@ -58,6 +58,8 @@ def main(simulator: str) -> int:
         design = str(vectors["verilog"])
     if simulator == "verilator":
         _make_verilator_build()
+    # Under pytest the runner exits by itself, and with status 0 where the simulator broke down.
+    os.environ.pop("PYTEST_CURRENT_TEST", None)
     runner = get_runner(simulator)
     runner.build(
         sources=[folder / design, folder / "harness.v"],
