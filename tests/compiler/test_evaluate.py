@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from deltaloom.compiler.cell import trace
 from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ReluRNN
 from deltaloom.compiler.errors import DeltaloomError
 from deltaloom.compiler.evaluate import Layout, evaluate
-from deltaloom.compiler.graph import Activation, Affine, Input, Mul, State
+from deltaloom.compiler.graph import Activation, Mul, State
 from deltaloom.compiler.network import LastStep, Layer, Network, parameter_shapes
 
 TOLERANCE = 1e-12  # float64: 100 steps of sums of 20 products, each within 2**-53, and room
@@ -143,16 +142,13 @@ def test_observes_every_node_without_padding(lengths):
         seen[which.name, node.name] = values
 
     found = evaluate(network, x, observe)
-    layout = Layout.of(lengths)
+    np.testing.assert_array_equal(seen["d", "y"], found)  # after the selection: in order
     for which in (network.layers[0], network.layers[1], network.layers[3]):
         rows = len(lengths) if which.name == "d" else sum(lengths)
         for node in which.graph.nodes:
             values = seen.pop((which.name, node.name))
             assert values.shape == (rows, node.size)
-            if which.name == "d" and isinstance(node, Affine):
-                np.testing.assert_array_equal(values[np.argsort(np.argsort(lengths))], values)
     assert not seen
-    assert len(found) == len(layout.ends)
 
 
 def test_observed_values_fit_together():
@@ -182,7 +178,6 @@ def test_observed_values_fit_together():
         np.testing.assert_allclose(seen[node.name], function(operand), atol=TOLERANCE)
     output = seen[graph.nodes[graph.output].name]
     np.testing.assert_array_equal(at(output), np.concatenate(outputs))
-    assert any(isinstance(node, Input) for node in graph.nodes)
 
 
 def test_observing_changes_nothing():
@@ -228,28 +223,3 @@ def test_large_pre_activations():
 def test_bad_input(x, sentence):
     with pytest.raises(DeltaloomError, match=f"^{sentence}$"):
         evaluate(mixed_network(last_step=False), x)
-
-
-@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM, nn.RNN])
-def test_equals_torch(kind):
-    """The cells' equations against torch's own, which the front end's tests do in full."""
-    torch.manual_seed(0)
-    module = kind(3, 4, batch_first=True).double()
-    gates = {nn.GRU: ("r", "z", "n"), nn.LSTM: ("i", "f", "g", "o"), nn.RNN: ("n",)}[kind]
-    split = {
-        name: np.split(values.detach().numpy(), len(gates))
-        for name, values in module.named_parameters()
-    }
-    parameters = {}
-    for place, gate in enumerate(gates):
-        w_x, w_h, b_x, b_h = (values[place] for values in split.values())
-        if kind is nn.GRU and gate == "n":
-            parameters |= {"n_x.x": w_x, "n_x": b_x, "n_h.h": w_h, "n_h": b_h}
-        else:
-            parameters |= {f"{gate}.x": w_x, f"{gate}.h": w_h, gate: b_x + b_h}
-    cell = {nn.GRU: GRU, nn.LSTM: LSTM, nn.RNN: RNN}[kind](3, 4)
-    network = Network((Layer("one", "", trace(cell), parameters),))
-    network.check()
-    x = torch.randn(2, 120, 3, dtype=torch.float64)
-    expected = module(x)[0].detach().numpy()
-    np.testing.assert_allclose(evaluate(network, x), expected, rtol=0, atol=TOLERANCE)

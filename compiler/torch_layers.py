@@ -1,0 +1,171 @@
+"""Layers of torch modules: which row is which gate, and which biases add."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .cell import Cell, trace
+from .cells import GRU, LSTM, RNN, Linear, ReluRNN
+from .errors import UnsupportedError
+from .graph import Activation
+from .network import Layer
+from .torch_streams import (
+    BATCH_FIRST,
+    TIME_FIRST,
+    AxisOrderError,
+    CellState,
+    Hidden,
+    InitialState,
+    Recurrence,
+    Stream,
+    axes_text,
+)
+
+__all__ = ["RECURRENT", "apply_activation", "apply_linear", "apply_recurrent"]
+
+RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def apply_recurrent(module: nn.RNNBase, path: str, stream: Stream, start: Any = None) -> Recurrence:
+    """An ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` as layers ``<path>.0``, ``<path>.1``, ...
+
+    Raises
+    ------
+    AxisOrderError
+        If the module reads the axes in another order than the stream has them.
+    UnsupportedError
+        For two directions, a projection, an initial state that is not zero, or weights that
+        cannot be taken.
+    """
+    subject = f"Module {path} ({type(module).__name__})"
+    if module.bidirectional:
+        raise UnsupportedError(f"{subject} has bidirectional=True; supported is one direction")
+    if module.proj_size:
+        raise UnsupportedError(
+            f"{subject} has proj_size={module.proj_size}; supported is proj_size=0"
+        )
+    if not _is_zero(start):
+        raise UnsupportedError(
+            f"{subject} is given an initial state; supported is a start from zeros"
+        )
+    axes = BATCH_FIRST if module.batch_first else TIME_FIRST
+    if stream.axes != axes:
+        error = AxisOrderError if set(stream.axes) == set(axes) else UnsupportedError
+        raise error(
+            f"{subject} has batch_first={module.batch_first} and reads {axes_text(axes)}, but "
+            f"its input has axes {axes_text(stream.axes)}"
+        )
+    layers = tuple(_recurrent_layer(module, path, index) for index in range(module.num_layers))
+    hidden = Hidden(stream.layers, layers)
+    state = (hidden, CellState(path)) if isinstance(module, nn.LSTM) else hidden
+    return Recurrence(Stream((*stream.layers, *layers), axes), state)
+
+
+def _is_zero(state: Any) -> bool:
+    """Whether a recurrent module that starts from the state starts from zeros."""
+    match state:
+        case None | InitialState():
+            return True
+        case torch.Tensor():
+            return not state.any()
+        case tuple() | list():
+            return all(map(_is_zero, state))
+    return False
+
+
+def _recurrent_layer(module: nn.RNNBase, path: str, index: int) -> Layer:
+    hidden = module.hidden_size
+    w_ih = _recurrent_parameter(module, path, f"weight_ih_l{index}")
+    w_hh = _recurrent_parameter(module, path, f"weight_hh_l{index}")
+    if module.bias:
+        b_ih = _recurrent_parameter(module, path, f"bias_ih_l{index}")
+        b_hh = _recurrent_parameter(module, path, f"bias_hh_l{index}")
+    else:
+        b_ih = b_hh = np.zeros(len(w_ih))
+
+    size = w_ih.shape[1]
+    cell: Cell
+    gates: tuple[str, ...]
+    match module.mode:
+        case "LSTM":
+            cell, gates = LSTM(size, hidden), ("i", "f", "g", "o")
+        case "GRU":
+            cell, gates = GRU(size, hidden), ("r", "z", "n")
+        case "RNN_TANH":
+            cell, gates = RNN(size, hidden), ("n",)
+        case "RNN_RELU":
+            cell, gates = ReluRNN(size, hidden), ("n",)
+        case mode:
+            raise UnsupportedError(
+                f"Module {path} ({type(module).__name__}) has mode {mode}; supported are "
+                f"LSTM, GRU, RNN_TANH and RNN_RELU"
+            )
+
+    parameters: dict[str, np.ndarray] = {}
+    for gate, w_x, w_h, b_x, b_h in zip(
+        gates, *(np.split(values, len(gates)) for values in (w_ih, w_hh, b_ih, b_hh)), strict=True
+    ):
+        if module.mode == "GRU" and gate == "n":  # the reset gate multiplies b_h too
+            parameters |= {"n_x.x": w_x, "n_x": b_x, "n_h.h": w_h, "n_h": b_h}
+        else:
+            parameters |= {f"{gate}.x": w_x, f"{gate}.h": w_h, gate: b_x + b_h}
+    return Layer(f"{path}.{index}", type(cell).__name__, trace(cell), parameters)
+
+
+def apply_linear(
+    path: str, stream: Stream, weight: torch.Tensor, bias: torch.Tensor | None
+) -> Stream:
+    """A layer of weights (outputs, inputs) and a bias (outputs,), on the features of a stream."""
+    if stream.axes[-1] != "features":
+        raise UnsupportedError(
+            f"Layer {path} reads the {stream.axes[-1]} axis of a tensor with axes "
+            f"{axes_text(stream.axes)}; supported are the features, as the last axis"
+        )
+    w = _as_array(weight, f"{path}.weight")
+    b = np.zeros(len(w)) if bias is None else _as_array(bias, f"{path}.bias")
+    graph = trace(Linear(w.shape[1], w.shape[0]))
+    return replace(
+        stream, layers=(*stream.layers, Layer(path, "Linear", graph, {"y.x": w, "y": b}))
+    )
+
+
+def apply_activation(function: str, subject: str, stream: Stream) -> Stream:
+    """The stream with ``function`` folded into the linear layer that gives it."""
+    last = stream.last_layer
+    if last is None or last.cell != "Linear" or any(last.graph.of(Activation)):
+        raise UnsupportedError(
+            f"{subject} follows {f'layer {last.name}' if last else 'the input'}; supported is an "
+            f"activation right after a linear layer"
+        )
+    graph = trace(Linear(last.input_size, last.output_size, function))
+    activated = replace(last, graph=graph)
+    layers = tuple(activated if layer is last else layer for layer in stream.layers)
+    return replace(stream, layers=layers)
+
+
+def _recurrent_parameter(module: nn.RNNBase, path: str, name: str) -> np.ndarray:
+    """A parameter by name, which has to be what the module's forward pass reads."""
+    values = getattr(module, name)
+    used = module._flat_weights[module._flat_weights_names.index(name)]
+    if used is not values and (used is None or not torch.equal(used, values)):
+        raise UnsupportedError(
+            f"Parameter {path}.{name} is not the one that the module's own forward pass reads, as "
+            f"happens with parametrized recurrent weights; make it plain with "
+            f"torch.nn.utils.parametrize.remove_parametrizations"
+        )
+    return _as_array(values, f"{path}.{name}")
+
+
+def _as_array(values: torch.Tensor, name: str) -> np.ndarray:
+    if values.is_meta:
+        raise UnsupportedError(f"Parameter {name} must hold values; it is on the meta device")
+    if values.dtype not in DTYPES:
+        raise UnsupportedError(
+            f"Parameter {name} has type {values.dtype}; supported are "
+            f"{', '.join(str(dtype) for dtype in DTYPES)}"
+        )
+    return values.detach().cpu().double().numpy().copy()
