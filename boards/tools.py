@@ -62,8 +62,8 @@ def run_tool(tool, arguments, folder):
         ).returncode
     if status:
         lines = log.read_text(errors="replace").splitlines()
-        errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
-        said = errors[0].removeprefix("ERROR:").strip() if errors else "it said nothing"
+        errors = [line for line in lines if "ERROR:" in line] or lines[-1:]
+        said = errors[0].replace("ERROR: ", "") if errors else "it said nothing"
         raise DeltaloomError(f"Tool {tool} failed: {said}")
 
 
