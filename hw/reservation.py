@@ -29,7 +29,7 @@ class Reservation(wiring.Component):
 
     def __init__(self, schedule):
         self._schedule = schedule
-        super().__init__({"captured": In(1), "tail": In(1), "popped": In(1), "fits": Out(1)})
+        super().__init__({"captured": In(1), "tail": In(1), "popped": In(1), "fits": Out(1, init=1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -41,16 +41,32 @@ class Reservation(wiring.Component):
         busy = Signal(range(banks * full + 2))  # cycles until the drain has emptied all its banks
         newest = Signal.like(units)  # units of the block that came last
         credit = Signal(range(schedule.output_depth + 1), init=schedule.output_depth)
-        m.d.comb += [
-            units.eq(Mux(self.tail, tail, full)),
+        m.d.comb += units.eq(Mux(self.tail, tail, full))
+
+        def fits(busy, newest, credit):
             # The oldest bank is free once no more than the newer one is left.
-            self.fits.eq((busy <= (1 + newest if banks > 1 else 1)) & (credit >= full)),
-        ]
-        remaining = Mux(busy == 0, 0, busy - 1)
-        m.d.sync += [
-            busy.eq(remaining + Mux(self.captured, units, 0)),
-            credit.eq(credit + self.popped - Mux(self.captured, units, 0)),
+            return (busy <= (newest + 1 if banks > 1 else 1)) & (credit >= full)
+
+        # Whether a block ends now is known late: both cases are worked out beside it.
+        idle_busy, idle_credit = Signal.like(busy), Signal.like(credit)
+        next_busy, next_credit = Signal.like(busy), Signal.like(credit)
+        m.d.comb += [
+            idle_busy.eq(Mux(busy == 0, 0, busy - 1)),
+            idle_credit.eq(credit + self.popped),
+            next_busy.eq(idle_busy + units),
+            next_credit.eq(idle_credit - units),
         ]
         with m.If(self.captured):
-            m.d.sync += newest.eq(units)
+            m.d.sync += [
+                busy.eq(next_busy),
+                credit.eq(next_credit),
+                newest.eq(units),
+                self.fits.eq(fits(next_busy, units, next_credit)),
+            ]
+        with m.Else():
+            m.d.sync += [
+                busy.eq(idle_busy),
+                credit.eq(idle_credit),
+                self.fits.eq(fits(idle_busy, newest, idle_credit)),
+            ]
         return m

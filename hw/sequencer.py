@@ -98,8 +98,10 @@ class Sequencer(wiring.Component):
         self._start = Signal(init=1)  # the pass has not issued yet
         self._in_x = Signal()
         self._state_alone = Signal()  # the pass continues one that ran ahead
-        self._place = Signal(count)  # entries of the pass so far, both lists
-        self._following = Signal(count, init=1)
+        self._x_place = Signal(count)
+        self._remaining = Signal(count)  # entries of the pass that are there and not issued
+        self._some = Signal()  # ... at least one
+        self._more = Signal()  # ... at least two
         self._h_place = Signal(addresses[1])
 
     def elaborate(self, platform):
@@ -118,45 +120,35 @@ class Sequencer(wiring.Component):
 
         last_fold = self._fold == schedule.folds - 1
         last_pass = self._number == schedule.passes - 1
-        limit, shut = Signal(self._place.shape()), Signal()
-        more, final, empty = Signal(), Signal(), Signal()
+        may_end = self._ahead | (lists.closed & (~last_fold | reservation.fits))
         issue, end, captured = Signal(), Signal(), Signal()
         m.d.comb += [
-            limit.eq(Mux(self._ahead, lists.x_count, lists.count)),
-            shut.eq(self._ahead | lists.closed),
-            more.eq(self._following < limit),
-            final.eq(shut & (self._following == limit)),
-            empty.eq(shut & (self._place == limit)),
-            issue.eq(
-                self._active
-                & ~self._bubble
-                & (more | ((final | empty) & (self._ahead | ~last_fold | reservation.fits)))
-            ),
-            end.eq(issue & ~more),
+            issue.eq(self._active & ~self._bubble & (self._more | may_end)),
+            end.eq(issue & ~self._more),
             captured.eq(end & ~self._ahead & last_fold),
             reservation.captured.eq(captured),
             reservation.tail.eq(last_pass),
             self.released.eq(captured & last_pass),
         ]
-        self._drive_token(m, issue, empty, end, captured)
+        self._drive_token(m, issue, end, captured)
         self._advance(m, lists, issue)
         with m.If(end):
             self._next_pass(m, lists, last_fold, last_pass)
         with m.Elif(~self._active & lists.ready):
             m.d.sync += self._active.eq(1)
-            self._begin_step(m, lists.x_any, lists.closed)
+            self._begin_step(m, lists.x_any, lists.x_count, lists.closed, lists.next)
         return m
 
-    def _drive_token(self, m, issue, empty, end, captured):
+    def _drive_token(self, m, issue, end, captured):
         keeps = self._schedule.layer.skip is Skip.DELTA
         first = self.x_first.bit_select(self._buffer, 1)
         zero = first if keeps else ~self._state_alone
         token = self.token
         m.d.comb += [
-            self.x_address.eq(self._place),
+            self.x_address.eq(self._x_place),
             self.h_address.eq(self._h_place),
             token.valid.eq(issue),
-            token.real.eq(~empty),
+            token.real.eq(self._some),
             token.state.eq(~self._in_x),
             token.zero.eq(self._start & zero),
             token.load.eq(self._start & ~zero & (self._number != self._previous)),
@@ -172,17 +164,37 @@ class Sequencer(wiring.Component):
 
     def _advance(self, m, lists, issue):
         """Step from an entry to the next one of the same pass."""
+        grows = Signal()
+        m.d.comb += grows.eq(lists.grows & ~self._ahead)
         m.d.sync += self._bubble.eq(0)
         with m.If(issue):
             m.d.sync += [
                 self._start.eq(0),
-                self._place.eq(self._following),
-                self._following.eq(self._following + 1),
+                self._remaining.eq(self._remaining + grows - 1),
+                self._some.eq((self._remaining >= 2) | (self._some & grows)),
+                self._more.eq((self._remaining >= 3) | (self._more & grows)),
             ]
             with m.If(self._in_x):
-                m.d.sync += self._in_x.eq(self._following != lists.x_count)
+                m.d.sync += [
+                    self._x_place.eq(self._x_place + 1),
+                    self._in_x.eq(self._x_place + 1 != lists.x_count),
+                ]
             with m.Else():
                 m.d.sync += self._h_place.eq(self._h_place + 1)
+        with m.Else():
+            m.d.sync += [
+                self._remaining.eq(self._remaining + grows),
+                self._some.eq(self._some | grows),
+                self._more.eq(self._more | (self._some & grows)),
+            ]
+
+    def _expect(self, m, entries):
+        """The pass that begins finds so many entries there."""
+        m.d.sync += [
+            self._remaining.eq(entries),
+            self._some.eq(entries != 0),
+            self._more.eq(entries >= 2),
+        ]
 
     def _next_pass(self, m, lists, last_fold, last_pass):
         """Step from the end of a pass to the start of the next one."""
@@ -202,39 +214,42 @@ class Sequencer(wiring.Component):
         ]
         if self._schedule.keeps_sums:
             # Sums that are being stored can't be loaded in the very next cycle but one.
+            back = (self._previous == 0) & (self._number != 0)
             m.d.sync += self._bubble.eq(
-                self._start & (number == self._previous) & (number != self._number)
+                self._start & Mux(to_first, back, self._number + 1 == self._previous)
             )
         with m.If(self._ahead):
             m.d.sync += self._ahead_done.eq(self._number + 1)
             with m.If(to_first):
                 m.d.sync += self._ahead.eq(0)
-                self._begin_pass(m, lists, state_alone=True)
+                self._begin_pass(m, lists, lists.h_next, state_alone=True)
             with m.Else():
-                self._begin_pass(m, lists, state_alone=False)
+                self._begin_pass(m, lists, lists.x_count, state_alone=False)
         with m.Elif(last_pass):
             m.d.sync += [self._buffer.eq(~self._buffer), self._active.eq(lists.other_ready)]
-            self._begin_step(m, lists.other_x_any, lists.other_closed)
+            self._begin_step(
+                m, lists.other_x_any, lists.other_x_count, lists.other_closed, lists.other_next
+            )
         with m.Elif(self._number + 1 < self._ahead_done):
-            self._begin_pass(m, lists, state_alone=True)
+            self._begin_pass(m, lists, lists.h_next, state_alone=True)
         with m.Else():
-            self._begin_pass(m, lists, state_alone=False)
+            self._begin_pass(m, lists, lists.next, state_alone=False)
 
-    def _begin_pass(self, m, lists, *, state_alone):
-        skipped = lists.x_count if state_alone else 0
+    def _begin_pass(self, m, lists, entries, *, state_alone):
         m.d.sync += [
             self._state_alone.eq(int(state_alone)),
-            self._place.eq(skipped),
-            self._following.eq(skipped + 1),
+            self._x_place.eq(0),
             self._in_x.eq(0 if state_alone else lists.x_any),
         ]
+        self._expect(m, entries)
 
-    def _begin_step(self, m, x_any, closed):
+    def _begin_step(self, m, x_any, x_count, closed, both):
+        ahead = x_any & ~closed if self._schedule.x_ahead else 0
         m.d.sync += [
             self._state_alone.eq(0),
-            self._place.eq(0),
-            self._following.eq(1),
+            self._x_place.eq(0),
             self._in_x.eq(x_any),
             self._ahead_done.eq(0),
-            self._ahead.eq(x_any & ~closed if self._schedule.x_ahead else 0),
+            self._ahead.eq(ahead),
         ]
+        self._expect(m, Mux(ahead, x_count, both))
