@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from . import pwl
 from .errors import DeltaloomError
 from .graph import Activation, Add, Affine, Graph, Mul, Node, State, Sub
 from .network import LastStep, Layer, Network
@@ -15,11 +16,7 @@ __all__ = ["Layout", "Observer", "as_sequences", "evaluate", "state_dependent"]
 Observer = Callable[[Layer, Node, np.ndarray], None]
 """Takes a layer, one of its graph's nodes and the node's values, float64 (rows, size)."""
 
-FUNCTIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "relu": lambda x: np.maximum(x, 0.0),
-    "sigmoid": lambda x: 0.5 + 0.5 * np.tanh(0.5 * x),
-    "tanh": np.tanh,
-}
+FUNCTIONS = pwl.FUNCTIONS | {"relu": lambda x: np.maximum(x, 0.0)}
 
 
 def evaluate(
