@@ -9,10 +9,10 @@ from torch import fx, nn
 from torch.nn.parameter import is_lazy
 
 from .errors import UnsupportedError
-from .network import Network
+from .network import LastStep, Layer, Network
 from .torch_interpreter import SUPPORTED, follow, is_plain, path_of
 from .torch_layers import RECURRENT
-from .torch_streams import BATCH_FIRST, TIME_FIRST, AxisOrderError
+from .torch_streams import BATCH_FIRST, TIME_FIRST, AxisOrderError, Layers
 
 __all__ = ["from_torch"]
 
@@ -55,7 +55,7 @@ def from_torch(module: nn.Module) -> Network:
             layers = follow(graph, root, TIME_FIRST)
         except AxisOrderError:
             raise batch_first_error from None
-    network = Network(layers)
+    network = Network(_with_unique_last_step(layers))
     network.check()
     return network
 
@@ -75,6 +75,15 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         plain = is_plain(m, *RECURRENT, nn.Linear)
         return plain or super().is_leaf_module(m, module_qualified_name)
+
+
+def _with_unique_last_step(layers: Layers) -> Layers:
+    """The layers, where the selection has a name that no module of the user's has."""
+    taken = {layer.name for layer in layers if isinstance(layer, Layer)}
+    name = "last_step"
+    while name in taken:
+        name += "_"
+    return tuple(LastStep(name) if isinstance(layer, LastStep) else layer for layer in layers)
 
 
 def _check_signature(module: nn.Module) -> None:

@@ -8,12 +8,12 @@ from torch import fx, nn
 from torch.nn import functional
 
 from .errors import UnsupportedError
-from .network import LastStep, Layer
 from .torch_layers import RECURRENT, apply_activation, apply_linear, apply_recurrent
 from .torch_streams import (
     CellState,
     Hidden,
     InitialState,
+    Layers,
     Recurrence,
     Shape,
     Stream,
@@ -70,7 +70,7 @@ def path_of(target: str, module: nn.Module) -> str:
     )
 
 
-def follow(graph: fx.Graph, root: nn.Module, axes: tuple[str, ...]) -> tuple[Layer | LastStep, ...]:
+def follow(graph: fx.Graph, root: nn.Module, axes: tuple[str, ...]) -> Layers:
     """The layers that a traced module computes one after the other.
 
     Parameters
@@ -100,7 +100,7 @@ class _Interpreter:
         self.called: set[str] = set()
         self.values: dict[fx.Node, Any] = {}
 
-    def run(self, graph: fx.Graph) -> tuple[Layer | LastStep, ...]:
+    def run(self, graph: fx.Graph) -> Layers:
         values = self.values
         for node in graph.nodes:
             args = fx.map_arg(node.args, values.__getitem__)
@@ -119,7 +119,7 @@ class _Interpreter:
                     return self._output(args[0])
         raise AssertionError("a traced graph has an output")
 
-    def _output(self, value: Any) -> tuple[Layer | LastStep, ...]:
+    def _output(self, value: Any) -> Layers:
         user = self.root.get_submodule("module")
         if isinstance(value, Recurrence) and is_plain(user, *RECURRENT, nn.Sequential):
             value = value.output

@@ -14,6 +14,7 @@ __all__ = [
     "CellState",
     "Hidden",
     "InitialState",
+    "Layers",
     "Recurrence",
     "Shape",
     "Stream",

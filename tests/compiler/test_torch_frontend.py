@@ -268,6 +268,23 @@ def test_nested_modules():
     check_equal(module, network, 3)
 
 
+class AwkwardName(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(3, 4, batch_first=True)
+        self.last_step = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.last_step(self.rnn(x)[0][:, -1])
+
+
+def test_a_module_called_last_step():
+    module = AwkwardName().double()
+    network = from_torch(module)
+    assert names(network) == ["rnn.0", "last_step_", "last_step"]
+    check_equal(module, network, 3)
+
+
 def test_subclasses_that_add_nothing():
     class Mine(nn.LSTM):
         pass
