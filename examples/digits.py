@@ -48,6 +48,7 @@ class Training:
     learning_rate: float = 4e-3
     weight_decay: float = 1e-4
     dropout: float = 0.3
+    noise: float = 0.2
     clip_norm: float = 1.0
     seed: int = 0
 
@@ -103,6 +104,7 @@ def _fit(model: DigitClassifier, data: SpokenDigits, training: Training) -> None
     epochs = range(training.epochs)
     for _ in track(epochs, description=description, console=Console(stderr=True)):
         for x, ends, labels in _batches(data.train, training.batch_size):
+            x = x + training.noise * torch.randn_like(x)
             out, _ = model.gru(x)  # a GRU's output does not depend on what follows
             last = out[torch.arange(len(x)), ends]
             loss = nn.functional.cross_entropy(model.head(dropout(last)), labels)
