@@ -21,15 +21,20 @@ class Icarus:
         Widths of its data ports.
     top : str
         Name of its top module.
+    progress : callable, optional
+        Told what a build is doing.
     """
 
     name = "icarus"
 
-    def __init__(self, source: str, ports: Ports, *, top: str = "top") -> None:
+    def __init__(
+        self, source: str, ports: Ports, *, top: str = "top", progress: Progress | None = None
+    ) -> None:
         self._compiler, self._runtime = tools.icarus()
         self._source = source
         self._ports = ports
         self._top = top
+        self._progress = progress or (lambda _: None)
 
     def run(self, stimulus: Stimulus, *, vcd: Path | None = None) -> Capture:
         """Run from reset; see :class:`.stimulus.Simulator`."""
@@ -66,6 +71,7 @@ class Icarus:
         }
 
         def make(folder: Path) -> None:
+            self._progress("iverilog: compiling")
             for name, text in texts.items():
                 (folder / name).write_text(text)
             tools.run(
@@ -82,4 +88,4 @@ def build(
     source: str, ports: Ports, *, top: str = "top", progress: Progress | None = None
 ) -> Icarus:
     """Make a simulator of a design in Verilog; it compiles in a moment, when it runs."""
-    return Icarus(source, ports, top=top)
+    return Icarus(source, ports, top=top, progress=progress)

@@ -33,6 +33,7 @@ VERILATE = [
 FAST = ["-O2"]
 SLOW = ["-O0"]
 """Code that runs once, initial contents of memories above all: compiling it well takes long."""
+UNIT_BYTES = 200_000
 
 _DEVICE = r"""
 #include "Vdesign.h"
@@ -136,7 +137,11 @@ class Verilated(Compiled):
         self._progress(f"{tools.cxx()}: compiling")
         flags = [*_flags(verilator, trace), *driver.definitions(self._ports, trace), "-I", "."]
         sources = sorted(folder.glob("*.cpp"))
-        objects = _compile(folder, sources, flags)
+        slow = _joined(folder, "slow", [path for path in sources if "Slow" in path.stem])
+        fast = _joined(folder, "fast", [path for path in sources if "Slow" not in path.stem])
+        objects = _compile(
+            folder, [*((path, FAST) for path in fast), *((path, SLOW) for path in slow)], flags
+        )
         runtime = sorted(_runtime(verilator, trace).glob("*.o"))
         tools.run(
             [tools.cxx(), *objects, *runtime, "-pthread", "-o", program],
@@ -161,12 +166,28 @@ def _flags(verilator: tools.Verilator, trace: bool) -> list[str]:
     return ["-std=c++17", "-w", "-I", str(include), "-I", str(include / "vltstd"), *defines]
 
 
-def _compile(folder: Path, sources: list[Path], flags: list[str]) -> list[Path]:
-    """Compile each source to an object file in ``folder``, as many at once as there are cores."""
+def _joined(folder: Path, name: str, sources: list[Path]) -> list[Path]:
+    """Join small sources to units of about ``UNIT_BYTES``: every unit reads the long headers."""
+    units: list[list[Path]] = []
+    size = UNIT_BYTES
+    for source in sources:
+        if size >= UNIT_BYTES:
+            units.append([])
+            size = 0
+        units[-1].append(source)
+        size += source.stat().st_size
+    paths = [folder / f"{name}{number}.cc" for number in range(len(units))]
+    for path, unit in zip(paths, units, strict=True):
+        path.write_text("".join(f'#include "{source}"\n' for source in unit))
+    return paths
 
-    def one(source: Path) -> Path:
+
+def _compile(folder: Path, units: list[tuple[Path, list[str]]], flags: list[str]) -> list[Path]:
+    """Compile sources, each with its options, to object files in ``folder``; cores in parallel."""
+
+    def one(unit: tuple[Path, list[str]]) -> Path:
+        source, optimize = unit
         target = folder / f"{source.stem}.o"
-        optimize = SLOW if "Slow" in source.stem else FAST
         tools.run(
             [tools.cxx(), *optimize, *flags, "-c", source, "-o", target],
             cwd=folder,
@@ -175,8 +196,7 @@ def _compile(folder: Path, sources: list[Path], flags: list[str]) -> list[Path]:
         return target
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        # Large files first, so that none of them is left to run alone at the end.
-        return list(pool.map(one, sorted(sources, key=lambda path: -path.stat().st_size)))
+        return list(pool.map(one, units))
 
 
 def _runtime(verilator: tools.Verilator, trace: bool) -> Path:
@@ -185,7 +205,8 @@ def _runtime(verilator: tools.Verilator, trace: bool) -> Path:
     names = ["verilated.cpp", "verilated_threads.cpp", *(["verilated_vcd_c.cpp"] if trace else [])]
 
     def make(folder: Path) -> None:
-        _compile(folder, [verilator.root / "include" / name for name in names], flags)
+        include = verilator.root / "include"
+        _compile(folder, [(include / name, FAST) for name in names], flags)
 
     return cache.entry("verilator runtime", verilator.version, tools.cxx(), *flags, *FAST).get(make)
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from amaranth.back import rtlil, verilog
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -118,7 +118,7 @@ class Device(wiring.Component):
                     m.d.comb += self.m_axis_tvalid.eq(0)
             case "extra":
                 tail = Signal(4)
-                m.d.sync += tail.eq(tail + (~busy & (sent > FAULTY_BEAT)))
+                m.d.sync += tail.eq(Mux(busy, 0, tail + (sent > FAULTY_BEAT)))
                 with m.If(tail.all()):
                     m.d.comb += self.m_axis_tvalid.eq(1)
             case "withdraw":
