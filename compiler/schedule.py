@@ -8,11 +8,12 @@ from .errors import DeltaloomError
 from .gate_schedule import GateSchedule, schedule_gates
 from .graph import Affine, Input
 from .integer import IntegerLayer, IntegerNetwork, Skip
+from .target import GENERIC, Target
 
 __all__ = ["LayerSchedule", "Schedule", "schedule"]
 
 ENTRY_LATENCY = 7  # list address to accumulator: entry, columns, address, weight, factors, product
-DRAIN_LATENCY = 2  # accumulator to the gate pipeline: bank, selected unit
+DRAIN_LATENCY = 3  # accumulator to the gate pipeline: bank, selected unit, bias
 ENCODER_LATENCY = 3  # element to listed entry: hat, difference, comparison
 QUEUE_LATENCY = 2  # output queue, from its entrance to its exit
 PINGPONG = 2  # lists of a kind: one is read while the next is filled
@@ -38,6 +39,8 @@ class LayerSchedule:
         Whether the lanes start on the next timestep's input while its state is not complete.
     drain_banks : int
         Finished blocks that may wait for the gate pipeline, 1 or 2.
+    target : Target
+        What the device family offers.
     """
 
     layer: IntegerLayer
@@ -46,6 +49,7 @@ class LayerSchedule:
     folds: int
     x_ahead: bool
     drain_banks: int
+    target: Target = GENERIC
 
     @cached_property
     def rows(self) -> tuple[tuple[int, ...], ...]:
@@ -167,7 +171,7 @@ class Schedule:
         return next(layer for layer in self.layers if layer.layer.name == name)
 
 
-def schedule_layer(layer: IntegerLayer, lanes: int) -> LayerSchedule:
+def schedule_layer(layer: IntegerLayer, lanes: int, target: Target) -> LayerSchedule:
     units, folds = fold(lanes, len(rows_of(layer)), layer.units)
     return LayerSchedule(
         layer=layer,
@@ -176,6 +180,7 @@ def schedule_layer(layer: IntegerLayer, lanes: int) -> LayerSchedule:
         folds=folds,
         x_ahead=layer.recurrent,
         drain_banks=2 if units > 4 else 1,
+        target=target,
     )
 
 
@@ -211,7 +216,9 @@ def balance(network: IntegerNetwork, lanes: int) -> dict[str, int]:
     return split
 
 
-def schedule(network: IntegerNetwork, lanes: int | Mapping[str, int]) -> Schedule:
+def schedule(
+    network: IntegerNetwork, lanes: int | Mapping[str, int], target: Target = GENERIC
+) -> Schedule:
     """Fold every layer on its lanes.
 
     Parameters
@@ -220,6 +227,8 @@ def schedule(network: IntegerNetwork, lanes: int | Mapping[str, int]) -> Schedul
         What is computed.
     lanes : int or mapping of str to int
         Lanes of all layers together, or of each layer by name.
+    target : Target
+        What the device family offers.
     """
     names = [layer.name for layer in network.computing]
     if isinstance(lanes, Mapping):
@@ -235,7 +244,9 @@ def schedule(network: IntegerNetwork, lanes: int | Mapping[str, int]) -> Schedul
         split = balance(network, lanes)
     for count in split.values():
         check_lanes(count)
-    return Schedule(tuple(schedule_layer(layer, split[layer.name]) for layer in network.computing))
+    return Schedule(
+        tuple(schedule_layer(layer, split[layer.name], target) for layer in network.computing)
+    )
 
 
 def check_lanes(lanes: object) -> None:

@@ -29,8 +29,8 @@ class Drain(wiring.Component):
         The pass's fold.
     flags : In(3)
         Of the block: first and last timestep of a sequence, list buffer.
-    unit_ahead : Out
-        Number of the unit that leaves in the next cycle, if any does.
+    unit_before, unit_ahead : Out
+        Number of the unit that leaves in two cycles, and in the next one, if any does.
     valid, unit, unit_flags : Out
         The unit that leaves.
     accumulators : Out
@@ -49,6 +49,7 @@ class Drain(wiring.Component):
                 "captured": In(1),
                 "fold": In(range(schedule.folds)),
                 "flags": In(3),
+                "unit_before": Out(unit),
                 "unit_ahead": Out(unit),
                 "valid": Out(1),
                 "unit": Out(unit),
@@ -94,14 +95,17 @@ class Drain(wiring.Component):
         filled = Signal(range(schedule.drain_banks + 1))
         place = Signal(range(schedule.units))
         done, emptied = Signal(), Signal()
+        valid = Signal()
         tail = schedule.layer.units - 1
         m.d.comb += [
-            done.eq((place == schedule.units - 1) | (self.unit_ahead == tail)),
+            done.eq((place == schedule.units - 1) | (self.unit_before == tail)),
             emptied.eq((filled != 0) & done),
         ]
         m.d.sync += [
             filled.eq(filled + self.captured - emptied),
-            self.valid.eq(filled != 0),
+            valid.eq(filled != 0),
+            self.valid.eq(valid),
+            self.unit_ahead.eq(self.unit_before),
             self.unit.eq(self.unit_ahead),
         ]
         for n, bank in enumerate(banks):
@@ -112,7 +116,7 @@ class Drain(wiring.Component):
         with m.If(filled != 0):
             m.d.sync += [
                 place.eq(Mux(done, 0, place + 1)),
-                self.unit_ahead.eq(Mux(self.unit_ahead == tail, 0, self.unit_ahead + 1)),
+                self.unit_before.eq(Mux(self.unit_before == tail, 0, self.unit_before + 1)),
             ]
         words = [
             bank[n * len(self.accumulators) : (n + 1) * len(self.accumulators)]
@@ -120,8 +124,12 @@ class Drain(wiring.Component):
             for n in range(schedule.units)
         ]
         select = place + Mux(empty, schedule.units, 0)
+        selected = Signal.like(self.accumulators, reset_less=True)
+        selected_flags = Signal.like(self.flags)
         m.d.sync += [
-            self.accumulators.eq(Array(words)[select]),
-            self.unit_flags.eq(Mux(empty, flags[-1], flags[0])),
+            selected.eq(Array(words)[select]),
+            selected_flags.eq(Mux(empty, flags[-1], flags[0])),
+            self.accumulators.eq(selected),
+            self.unit_flags.eq(selected_flags),
         ]
         return m

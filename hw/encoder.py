@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..compiler.integer import Skip
 from ..compiler.schedule import ENCODER_LATENCY, PINGPONG
 from .delay import delayed
+from .storage import ram_attributes
 
 __all__ = ["Encoder", "entry_layout"]
 
@@ -34,6 +35,8 @@ class Encoder(wiring.Component):
         Size, format and threshold of the vector.
     skip : Skip
         Which elements are left out.
+    target : Target
+        Of the memories.
 
     Members
     -------
@@ -63,8 +66,9 @@ class Encoder(wiring.Component):
 
     latency = ENCODER_LATENCY
 
-    def __init__(self, operand, skip):
+    def __init__(self, operand, skip, target):
         self._operand = operand
+        self._target = target
         self._skip = skip
         index = unsigned(index_width(operand.size))
         super().__init__(
@@ -104,7 +108,10 @@ class Encoder(wiring.Component):
 
         if self._skip is Skip.DELTA:
             m.submodules.hat = hat = memory.Memory(
-                shape=signed(operand.format.width), depth=max(2, operand.size), init=[]
+                shape=signed(operand.format.width),
+                depth=max(2, operand.size),
+                init=[],
+                attrs=ram_attributes(operand.size, self._target),
             )
             write, read = hat.write_port(), hat.read_port()
             m.d.comb += read.addr.eq(self.index_ahead)
@@ -123,8 +130,9 @@ class Encoder(wiring.Component):
             m.d.sync += difference.eq(self.value)
             m.d.sync += keep.eq(difference.any() if self._skip is Skip.ZERO else 1)
 
+        depth = PINGPONG << len(self.read_address)
         m.submodules.list = entries = memory.Memory(
-            shape=layout, depth=PINGPONG << len(self.read_address), init=[]
+            shape=layout, depth=depth, init=[], attrs=ram_attributes(depth, self._target)
         )
         write, read = entries.write_port(), entries.read_port()
         place = Signal.like(self.read_address)

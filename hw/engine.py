@@ -12,6 +12,7 @@ from .gates import GatePipeline
 from .lanes import Lanes
 from .receiver import Receiver, element_layout
 from .sequencer import Sequencer
+from .storage import ram_attributes
 from .weights import weight_memory
 
 __all__ = ["Engine", "output_layout"]
@@ -57,7 +58,9 @@ class Engine(wiring.Component):
         m = Module()
         schedule, layer = self._schedule, self._schedule.layer
         m.submodules.receiver = receiver = Receiver(layer.operands[0], layer.skip)
-        m.submodules.x_encoder = x_encoder = Encoder(layer.operands[0], layer.skip)
+        m.submodules.x_encoder = x_encoder = Encoder(
+            layer.operands[0], layer.skip, schedule.target
+        )
         m.submodules.sequencer = sequencer = Sequencer(schedule)
         wiring.connect(m, wiring.flipped(self.i), receiver.i)
         m.d.comb += [
@@ -80,7 +83,9 @@ class Engine(wiring.Component):
         ]
         encoders = [x_encoder]
         if layer.recurrent:
-            m.submodules.h_encoder = h_encoder = Encoder(layer.operands[1], layer.skip)
+            m.submodules.h_encoder = h_encoder = Encoder(
+                layer.operands[1], layer.skip, schedule.target
+            )
             m.d.comb += [
                 sequencer.h_wrote.eq(h_encoder.wrote),
                 sequencer.h_closed.eq(h_encoder.closed),
@@ -150,12 +155,11 @@ class Engine(wiring.Component):
             lanes.product_fold.eq(tokens[6].fold),
         ]
         if schedule.keeps_sums:
-            style = "distributed" if schedule.passes <= 32 else "block"
             m.submodules.kept = kept = memory.Memory(
                 shape=len(lanes.sums),
                 depth=max(2, schedule.passes),
                 init=[],
-                attrs={"ram_style": style},
+                attrs=ram_attributes(schedule.passes, schedule.target),
             )
             load, store = kept.read_port(), kept.write_port()
             m.d.comb += [
@@ -177,6 +181,7 @@ class Engine(wiring.Component):
             drain.captured.eq(token.captured),
             drain.fold.eq(token.fold),
             drain.flags.eq(Cat(token.fresh, token.last, token.buffer)),
+            gates.unit_before.eq(drain.unit_before),
             gates.unit_ahead.eq(drain.unit_ahead),
             gates.valid.eq(drain.valid),
             gates.unit.eq(drain.unit),

@@ -13,8 +13,33 @@ from .multiplier import Multiplier
 from .pwl import Activation as PiecewiseLinear
 from .rescale import Rescale as Narrow
 from .rescale import shape_of
+from .storage import ram_attributes
 
-__all__ = ["GatePipeline"]
+__all__ = ["GatePipeline", "bias_layout"]
+
+
+def bias_table(schedule):
+    """By affine node in row order: what is added to its sums, int64 (units,).
+
+    The bias and, so that it costs nothing, the half that rounding to the next format adds.
+    """
+    layer, graph = schedule.layer, schedule.layer.graph
+    found = {}
+    for position in (position for row in schedule.rows for position in row):
+        affine, target = graph.nodes[position], graph.nodes[graph.readers(position)[0]]
+        shift = affine.format.frac - target.format.frac
+        found[affine.name] = layer.biases[affine.name] + ((1 << shift) >> 1 if shift > 0 else 0)
+    return found
+
+
+def bias_layout(schedule):
+    """A unit's word in the bias memory."""
+    return data.StructLayout(
+        {
+            name: signed(width_for(int(values.min()), int(values.max())))
+            for name, values in bias_table(schedule).items()
+        }
+    )
 
 
 class GatePipeline(wiring.Component):
@@ -30,8 +55,8 @@ class GatePipeline(wiring.Component):
 
     Members
     -------
-    unit_ahead : In
-        Unit that enters in the next cycle.
+    unit_before, unit_ahead : In
+        Unit that enters in two cycles, and in the next one.
     valid, unit, flags : In
         Unit that enters; flags are: first and last timestep of its sequence, list buffer.
     accumulators : In
@@ -57,6 +82,7 @@ class GatePipeline(wiring.Component):
         unit = range(layer.units)
         width = schedule.accumulator_width
         members = {
+            "unit_before": In(unit),
             "unit_ahead": In(unit),
             "valid": In(1),
             "unit": In(unit),
@@ -122,33 +148,34 @@ class GatePipeline(wiring.Component):
         """Sums plus bias; the half that their rescaling adds is part of the bias memory."""
         schedule, layer = self._schedule, self._schedule.layer
         graph, width = layer.graph, schedule.accumulator_width
-        order = [position for row in schedule.rows for position in row]
-        constants = np.zeros((layer.units, len(order)), dtype=np.int64)
-        fields = {}
-        for at, position in enumerate(order):
-            affine, target = graph.nodes[position], graph.nodes[graph.readers(position)[0]]
-            shift = affine.format.frac - target.format.frac
-            half = (1 << shift) >> 1 if shift > 0 else 0
-            constants[:, at] = layer.biases[affine.name] + half
-            low, high = int(constants[:, at].min()), int(constants[:, at].max())
-            fields[affine.name] = signed(width_for(low, high))
-        shape = data.StructLayout(fields)
-        rows = [dict(zip(fields, row, strict=True)) for row in constants.tolist()]
+        table = bias_table(schedule)
+        rows = [
+            dict(zip(table, row, strict=True))
+            for row in np.stack(list(table.values()), axis=1).tolist()
+        ]
         m.submodules.bias = bias = memory.Memory(
-            shape=shape, depth=max(2, layer.units), init=rows
+            shape=bias_layout(schedule),
+            depth=max(2, layer.units),
+            init=rows,
+            attrs=ram_attributes(layer.units, schedule.target),
         )
         read = bias.read_port()
-        m.d.comb += read.addr.eq(self.unit_ahead)
+        constants = Signal.like(read.data, reset_less=True)
+        m.d.comb += read.addr.eq(self.unit_before)
+        m.d.sync += constants.eq(read.data)
+        order = [position for row in schedule.rows for position in row]
         for at, position in enumerate(order):
-            affine = graph.nodes[position]
-            total = self.accumulators.word_select(at, width).as_signed() + read.data[affine.name]
-            self._values[position, 0] = total
+            sums = self.accumulators.word_select(at, width).as_signed()
+            self._values[position, 0] = sums + constants[graph.nodes[position].name]
 
     def _connect_state(self, m, position):
         layer = self._schedule.layer
         node, time = layer.graph.nodes[position], self._schedule.gates.times[position]
         stored = memory.Memory(
-            shape=shape_of(node.format), depth=max(2, layer.units), init=[]
+            shape=shape_of(node.format),
+            depth=max(2, layer.units),
+            init=[],
+            attrs=ram_attributes(layer.units, self._schedule.target),
         )
         m.submodules[f"state_{node.name}"] = stored
         read = stored.read_port()

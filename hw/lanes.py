@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..compiler.graph import Affine
 from .multiplier import Multiplier
 
-__all__ = ["Lane", "Lanes", "lane_rows"]
+__all__ = ["Lane", "Lanes", "lane_rows", "sum_widths", "weight_width"]
 
 
 def lane_rows(schedule, lane):
@@ -127,10 +127,6 @@ class Lanes(wiring.Component):
         layer, graph = schedule.layer, schedule.layer.graph
         self.weight_width = weight_width(layer)
         self._rows = [lane_rows(schedule, lane) for lane in range(schedule.lanes)]
-        self.accumulators = [
-            max((len(schedule.rows[row]) for row in rows if row is not None), default=1)
-            for rows in self._rows
-        ]
         self._shifts = []  # by row: of the input's values, of the state's
         self._second = []  # by row: the same, whether they go to the second accumulator
         for row in schedule.rows:
@@ -143,8 +139,7 @@ class Lanes(wiring.Component):
                     shifts[at], second[at] = layer.shift(affine, path), n
             self._shifts.append(tuple(shifts))
             self._second.append(tuple(second))
-        width = schedule.accumulator_width
-        self.sum_widths = [width * count for count in self.accumulators]
+        self.sum_widths = sum_widths(schedule)
         fold = range(schedule.folds)
         super().__init__(
             {
@@ -209,7 +204,8 @@ class Lanes(wiring.Component):
                 factors[shifts] = self._factor(m, shifts, f"factor{len(factors)}")
             factor = factors[shifts]
             width = self._schedule.accumulator_width
-            lane = Lane(self.weight_width, len(factor), width, self.accumulators[n])
+            accumulators = self.sum_widths[n] // width
+            lane = Lane(self.weight_width, len(factor), width, accumulators)
             m.submodules[f"lane{n}"] = lane
             end = offset + self.sum_widths[n]
             m.d.comb += [
@@ -221,7 +217,7 @@ class Lanes(wiring.Component):
                 lane.kept.eq(self.kept[offset:end]),
                 self.sums[offset:end].eq(lane.sums),
             ]
-            if self.accumulators[n] > 1:
+            if accumulators > 1:
                 seconds = self._over_folds(self._second, rows)
                 if seconds not in selects:
                     selects[seconds] = self._second_select(m, seconds, f"second{len(selects)}")
@@ -235,3 +231,12 @@ def weight_width(layer):
     return max(
         path.format.width for _, affine in layer.graph.of(Affine) for path in affine.paths
     )
+
+
+def sum_widths(schedule):
+    """Bits of each lane's accumulators: one, or two where a row of the lane needs them."""
+    widths = []
+    for lane in range(schedule.lanes):
+        rows = [schedule.rows[row] for row in lane_rows(schedule, lane) if row is not None]
+        widths.append(schedule.accumulator_width * max(map(len, rows), default=1))
+    return widths

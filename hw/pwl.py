@@ -9,7 +9,18 @@ from ..compiler.gate_schedule import ACTIVATION_LATENCY
 from .multiplier import Multiplier
 from .rescale import shape_of
 
-__all__ = ["Activation"]
+__all__ = ["Activation", "line_layout"]
+
+
+def line_layout(table):
+    """A segment's line in the table memory."""
+    bases, slopes = table.base, table.slope
+    return data.StructLayout(
+        {
+            "base": signed(width_for(int(bases.min()), int(bases.max()))),
+            "slope": signed(width_for(int(slopes.min()), int(slopes.max()))),
+        }
+    )
 
 
 class Activation(wiring.Component):
@@ -40,12 +51,7 @@ class Activation(wiring.Component):
         m = Module()
         table = self._table
         bases, slopes = table.base.tolist(), table.slope.tolist()
-        line = data.StructLayout(
-            {
-                "base": signed(width_for(min(bases), max(bases))),
-                "slope": signed(width_for(min(slopes), max(slopes))),
-            }
-        )
+        line = line_layout(table)
         lines = [{"base": b, "slope": s} for b, s in zip(bases, slopes, strict=True)]
         m.submodules.lines = lines_memory = memory.Memory(
             shape=line, depth=len(lines), init=lines, attrs={"ram_style": "block"}
