@@ -48,7 +48,7 @@ class Need:
 
 
 def block_rams(width, depth, board):
-    """Block RAMs that a memory with one read and one write port takes.
+    """Block RAMs that a memory with one read and one write port takes at most.
 
     Parameters
     ----------

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from amaranth.back import rtlil
 
+from .annotate import annotate
 from .fits import check_cells
 from .harness import Harness
 from .registers import pack_registers
-from .report import Cells, Report, annotate, count_cells, read_timing
+from .report import Cells, Report, count_cells, read_timing
 from .shell import Shell
 from .tools import digest, run_step, run_tool
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-__all__ = ["Cells", "Report", "annotate", "count_cells", "read_timing"]
+__all__ = ["Cells", "Report", "count_cells", "read_timing"]
 
 _KINDS = {
     "LUT4": "luts",
@@ -59,25 +59,6 @@ class Cells:
     distributed_rams: int = 0
 
 
-def annotate(text):
-    """RTLIL text in which every cell and memory names its module, as :func:`count_cells` wants it.
-
-    The name takes the place of the source line, the one attribute that synthesis carries along to
-    flip-flops, carries and hard blocks. Paths of this machine go with it.
-    """
-    module, lines = "", []
-    for line in text.splitlines():
-        word, _, rest = line.strip().partition(" ")
-        if word == "attribute" and rest.startswith("\\src "):
-            continue
-        if word == "module":
-            module = rest.removeprefix("\\")
-        elif word in ("cell", "memory"):
-            lines.append(f'attribute \\src "@{module}"')
-        lines.append(line)
-    return "\n".join(lines) + "\n"
-
-
 def count_cells(module, top="top"):
     """Counts the cells of a flattened module of Yosys' JSON netlist, by component.
 
@@ -87,7 +68,7 @@ def count_cells(module, top="top"):
     Parameters
     ----------
     module : dict
-        The module, synthesised from text that :func:`annotate` made.
+        The module, synthesised from text that :func:`.annotate.annotate` made.
     top : str
         Name of the top module in that text.
 

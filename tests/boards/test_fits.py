@@ -17,14 +17,14 @@ ECP5, ICE40 = get("ulx3s_85f"), get("icebreaker")
 @pytest.mark.parametrize(
     ("width", "depth", "ecp5", "ice40"),
     [
-        (36, 512, 1, 6),
+        (36, 512, 1, 5),
         (18, 1024, 1, 5),
-        (9, 2048, 1, 9),
+        (9, 2048, 1, 8),
         (64, 512, 2, 8),
         (1, 1, 1, 1),
         (0, 100, 0, 0),
         (8, 600, 1, 2),
-        (37, 513, 3, 5),
+        (37, 513, 3, 9),
     ],
 )
 def test_block_rams(width, depth, ecp5, ice40):
@@ -92,7 +92,13 @@ def test_as_yosys_maps(board, tmp_path):
     script += "tee -o cells.txt select -list t:DP16KD t:*RAM4K* t:SB_RAM40*"
     run_tool("yosys", ["-p", script], tmp_path)
     cells = (tmp_path / "cells.txt").read_text().splitlines()
+    used = {}
     for width, depth in shapes:
         name = f"memory_{width}_{depth}"
-        used = sum(f"{name}." in cell for cell in cells)
-        assert used == block_rams(width, depth, board), name
+        used[width, depth] = sum(f"{name}." in cell for cell in cells)
+    for (width, depth), count in used.items():
+        needed = block_rams(width, depth, board)
+        if board.family == "ice40" and depth == 700:  # Yosys may mix geometries and save some
+            assert 0.6 * needed <= count <= needed
+        else:
+            assert count == needed, (width, depth)

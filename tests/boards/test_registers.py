@@ -14,6 +14,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Out
 from amaranth.sim import Simulator
 
+from deltaloom.boards.annotate import annotate
 from deltaloom.boards.models import ECP5_MODELS
 from deltaloom.boards.registers import PackedRegisters, pack_registers
 from deltaloom.boards.tools import run_tool
@@ -90,7 +91,7 @@ def behaviour(machine):
 
 def netlist(machine, folder):
     """Synthesised and packed, as the flow does; then simulated by Yosys with our models."""
-    (folder / "top.il").write_text(rtlil.convert(machine, name="top", emit_src=False))
+    (folder / "top.il").write_text(annotate(rtlil.convert(machine, name="top")))
     run_tool("yosys", ["-p", "read_rtlil top.il; synth_ecp5 -top top -json top.json"], folder)
     module = json.loads((folder / "top.json").read_text())["modules"]["top"]
     packed = pack_registers(module)

@@ -1,0 +1,57 @@
+"""What a schedule takes of a board, and how many lanes a board holds."""
+
+from ..compiler.graph import Activation, Mul
+from ..compiler.integer import IntegerNetwork
+from ..compiler.schedule import LayerSchedule, Schedule, rows_of, schedule
+from ..hw.storage import layer_memories
+from .catalogue import Board
+from .fits import Need, check_fits, fits
+
+__all__ = ["check_schedule", "most_lanes", "need_of"]
+
+
+def gate_multipliers(layer: LayerSchedule) -> int:
+    """Multipliers of a gate pipeline: products, and a segment's line in every table."""
+    graph = layer.layer.graph
+    return len(list(graph.of(Mul))) + sum(
+        activation.function != "relu" for _, activation in graph.of(Activation)
+    )
+
+
+def need_of(folded: Schedule) -> Need:
+    """What a schedule takes at the least: multipliers, memories, and the lanes' own logic.
+
+    Logic is a lower bound, so that nothing is refused that would fit; synthesis has the last word.
+    """
+    memories, luts, flip_flops, multipliers = [], 0, 0, 0
+    for layer in folded.layers:
+        memories += [
+            (memory.width, memory.depth) for memory in layer_memories(layer) if memory.in_block_ram
+        ]
+        multipliers += layer.lanes + gate_multipliers(layer)
+        luts += 2 * layer.lanes * layer.accumulator_width
+        rows = sum(len(row) for row in layer.rows) * layer.units
+        flip_flops += (layer.lanes + layer.drain_banks * rows) * layer.accumulator_width
+    return Need(luts=luts, flip_flops=flip_flops, multipliers=multipliers, memories=tuple(memories))
+
+
+def check_schedule(folded: Schedule, board: Board) -> None:
+    """Raise DoesNotFitError, which names what limits, unless a board can hold a schedule."""
+    check_fits(need_of(folded), board)
+
+
+def most_lanes(network: IntegerNetwork, board: Board) -> int:
+    """The most lanes with which a network fits a board.
+
+    Where not even one lane a layer fits, that number: the check that follows says what limits.
+    """
+    least = len(network.computing)
+    useful = sum(len(rows_of(layer)) * layer.units for layer in network.computing)
+    low, high = least, min(useful, least + board.multipliers)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(need_of(schedule(network, middle)), board):
+            low = middle
+        else:
+            high = middle - 1
+    return low
