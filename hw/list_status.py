@@ -1,10 +1,15 @@
 """How far the lists of the two timesteps in flight are filled."""
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Array, Module, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["ListStatus"]
+__all__ = ["ListStatus", "amount_layout"]
+
+
+def amount_layout(schedule):
+    """A number of list entries; whether it is more than none and more than one is known early."""
+    return data.StructLayout({"count": range(schedule.columns + 2), "some": 1, "many": 1})
 
 
 class ListStatus(wiring.Component):
@@ -23,21 +28,21 @@ class ListStatus(wiring.Component):
         The buffer that is being walked.
     released : In(1)
         It has been walked for the last time.
-    x_count : Out
-        Entries of the input's list.
-    x_any, closed, ready : Out(1)
-        The input's list has entries; the state's list is complete; the input's list is complete.
+    x : Out(amount_layout)
+        Entries of the input's list; it is complete when it is asked for.
+    h, both : Out(amount_layout)
+        Entries of the state's list and of both together, one that is being written included.
+    closed, ready : Out(1)
+        The state's list is complete; the input's list is complete.
     grows : Out(1)
         The state's list is being written to.
-    h_next, next : Out
-        Entries of the state's list and of both together, those being written included.
-    other_x_count, other_x_any, other_closed, other_ready, other_next : Out
+    other_x, other_both, other_closed, other_ready : Out
         The same of the other buffer.
     """
 
     def __init__(self, schedule):
         self._recurrent = schedule.layer.recurrent
-        count = range(schedule.columns + 2)
+        self._amount = amount = amount_layout(schedule)
         super().__init__(
             {
                 "x_wrote": In(1),
@@ -49,72 +54,63 @@ class ListStatus(wiring.Component):
                 "h_buffer": In(1),
                 "buffer": In(1),
                 "released": In(1),
-                "x_count": Out(count),
-                "x_any": Out(1),
+                "x": Out(amount),
+                "h": Out(amount),
+                "both": Out(amount),
                 "closed": Out(1),
                 "ready": Out(1),
                 "grows": Out(1),
-                "h_next": Out(count),
-                "next": Out(count),
-                "other_x_count": Out(count),
-                "other_x_any": Out(1),
+                "other_x": Out(amount),
+                "other_both": Out(amount),
                 "other_closed": Out(1),
                 "other_ready": Out(1),
-                "other_next": Out(count),
             }
         )
 
+    def _count(self, m, name, one, two, released):
+        """An amount that grows by one or by two: as it is, and with what is being written."""
+        amount, following = Signal(self._amount, name=name), Signal(self._amount, name=f"{name}_next")
+        m.d.comb += [
+            following.count.eq(amount.count + one + two),
+            following.some.eq(amount.some | one | two),
+            following.many.eq(amount.many | (amount.some & (one | two)) | (one & two)),
+        ]
+        m.d.sync += amount.eq(following)
+        with m.If(released):
+            m.d.sync += amount.eq(0)
+        return amount, following
+
     def elaborate(self, platform):
         m = Module()
-        x_count = [Signal.like(self.x_count, name=f"x_count{b}") for b in (0, 1)]
-        h_count = [Signal.like(self.x_count, name=f"h_count{b}") for b in (0, 1)]
-        count = [Signal.like(self.x_count, name=f"count{b}") for b in (0, 1)]
-        h_next = [Signal.like(self.x_count, name=f"h_next{b}") for b in (0, 1)]
-        following = [Signal.like(self.x_count, name=f"next{b}") for b in (0, 1)]
-        x_any, closed, ready, grows = Signal(2), Signal(2), Signal(2), Signal(2)
+        x, h, both = [], [], []
+        closed, ready, grows = Signal(2), Signal(2), Signal(2)
         for b in (0, 1):
             x_wrote = self.x_wrote & (self.x_buffer == b)
             x_closed = self.x_closed & (self.x_buffer == b)
+            released = self.released & (self.buffer == b)
             # A sequence's first timestep has a state of zeros: an empty list, complete at once.
             complete = x_closed & self.x_first[b] if self._recurrent else x_closed
-            m.d.comb += [
-                grows[b].eq(self.h_wrote & (self.h_buffer == b)),
-                h_next[b].eq(h_count[b] + grows[b]),
-                following[b].eq(count[b] + (x_wrote + grows[b])),
-            ]
-            m.d.sync += [
-                x_count[b].eq(x_count[b] + x_wrote),
-                h_count[b].eq(h_next[b]),
-                count[b].eq(following[b]),
-            ]
-            with m.If(x_wrote):
-                m.d.sync += x_any[b].eq(1)
+            m.d.comb += grows[b].eq(self.h_wrote & (self.h_buffer == b))
+            x.append(self._count(m, f"x{b}", x_wrote, 0, released)[0])
+            h.append(self._count(m, f"h{b}", grows[b], 0, released)[1])
+            both.append(self._count(m, f"both{b}", x_wrote, grows[b], released)[1])
             with m.If(x_closed):
                 m.d.sync += ready[b].eq(1)
             with m.If(complete | (self.h_closed & (self.h_buffer == b))):
                 m.d.sync += closed[b].eq(1)
-            with m.If(self.released & (self.buffer == b)):
-                m.d.sync += [
-                    x_count[b].eq(0),
-                    h_count[b].eq(0),
-                    count[b].eq(0),
-                    x_any[b].eq(0),
-                    closed[b].eq(0),
-                    ready[b].eq(0),
-                ]
+            with m.If(released):
+                m.d.sync += [closed[b].eq(0), ready[b].eq(0)]
         here, other = self.buffer, ~self.buffer
         m.d.comb += [
-            self.x_count.eq(Mux(here, x_count[1], x_count[0])),
-            self.x_any.eq(x_any.bit_select(here, 1)),
+            self.x.eq(Array(x)[here]),
+            self.h.eq(Array(h)[here]),
+            self.both.eq(Array(both)[here]),
             self.closed.eq(closed.bit_select(here, 1)),
             self.ready.eq(ready.bit_select(here, 1)),
             self.grows.eq(grows.bit_select(here, 1)),
-            self.h_next.eq(Mux(here, h_next[1], h_next[0])),
-            self.next.eq(Mux(here, following[1], following[0])),
-            self.other_x_count.eq(Mux(here, x_count[0], x_count[1])),
-            self.other_x_any.eq(x_any.bit_select(other, 1)),
+            self.other_x.eq(Array(x)[other]),
+            self.other_both.eq(Array(both)[other]),
             self.other_closed.eq(closed.bit_select(other, 1)),
             self.other_ready.eq(ready.bit_select(other, 1)),
-            self.other_next.eq(Mux(here, following[0], following[1])),
         ]
         return m

@@ -136,7 +136,7 @@ class Sequencer(wiring.Component):
             self._next_pass(m, lists, last_fold, last_pass)
         with m.Elif(~self._active & lists.ready):
             m.d.sync += self._active.eq(1)
-            self._begin_step(m, lists.x_any, lists.x_count, lists.closed, lists.next)
+            self._begin_step(m, lists.x, lists.both, lists.closed)
         return m
 
     def _drive_token(self, m, issue, end, captured):
@@ -177,7 +177,7 @@ class Sequencer(wiring.Component):
             with m.If(self._in_x):
                 m.d.sync += [
                     self._x_place.eq(self._x_place + 1),
-                    self._in_x.eq(self._x_place + 1 != lists.x_count),
+                    self._in_x.eq(self._x_place + 1 != lists.x.count),
                 ]
             with m.Else():
                 m.d.sync += self._h_place.eq(self._h_place + 1)
@@ -188,12 +188,12 @@ class Sequencer(wiring.Component):
                 self._more.eq(self._more | (self._some & grows)),
             ]
 
-    def _expect(self, m, entries):
+    def _expect(self, m, amount):
         """The pass that begins finds so many entries there."""
         m.d.sync += [
-            self._remaining.eq(entries),
-            self._some.eq(entries != 0),
-            self._more.eq(entries >= 2),
+            self._remaining.eq(amount.count),
+            self._some.eq(amount.some),
+            self._more.eq(amount.many),
         ]
 
     def _next_pass(self, m, lists, last_fold, last_pass):
@@ -222,34 +222,29 @@ class Sequencer(wiring.Component):
             m.d.sync += self._ahead_done.eq(self._number + 1)
             with m.If(to_first):
                 m.d.sync += self._ahead.eq(0)
-                self._begin_pass(m, lists, lists.h_next, state_alone=True)
+                self._begin_pass(m, lists.h, in_x=0, state_alone=1)
             with m.Else():
-                self._begin_pass(m, lists, lists.x_count, state_alone=False)
+                self._begin_pass(m, lists.x, in_x=1, state_alone=0)
         with m.Elif(last_pass):
             m.d.sync += [self._buffer.eq(~self._buffer), self._active.eq(lists.other_ready)]
-            self._begin_step(
-                m, lists.other_x_any, lists.other_x_count, lists.other_closed, lists.other_next
-            )
+            self._begin_step(m, lists.other_x, lists.other_both, lists.other_closed)
         with m.Elif(self._number + 1 < self._ahead_done):
-            self._begin_pass(m, lists, lists.h_next, state_alone=True)
+            self._begin_pass(m, lists.h, in_x=0, state_alone=1)
         with m.Else():
-            self._begin_pass(m, lists, lists.next, state_alone=False)
+            self._begin_pass(m, lists.both, in_x=lists.x.some, state_alone=0)
 
-    def _begin_pass(self, m, lists, entries, *, state_alone):
+    def _begin_pass(self, m, amount, *, in_x, state_alone):
         m.d.sync += [
-            self._state_alone.eq(int(state_alone)),
+            self._state_alone.eq(state_alone),
             self._x_place.eq(0),
-            self._in_x.eq(0 if state_alone else lists.x_any),
+            self._in_x.eq(in_x),
         ]
-        self._expect(m, entries)
+        self._expect(m, amount)
 
-    def _begin_step(self, m, x_any, x_count, closed, both):
-        ahead = x_any & ~closed if self._schedule.x_ahead else 0
-        m.d.sync += [
-            self._state_alone.eq(0),
-            self._x_place.eq(0),
-            self._in_x.eq(x_any),
-            self._ahead_done.eq(0),
-            self._ahead.eq(ahead),
-        ]
-        self._expect(m, Mux(ahead, x_count, both))
+    def _begin_step(self, m, x, both, closed):
+        m.d.sync += self._ahead_done.eq(0)
+        ahead = x.some & ~closed if self._schedule.x_ahead else 0
+        m.d.sync += self._ahead.eq(ahead)
+        self._begin_pass(m, both, in_x=x.some, state_alone=0)
+        with m.If(ahead):
+            self._expect(m, x)

@@ -1,3 +1,5 @@
+# amaranth: UnusedElaboratable=no
+
 """A little accelerator with the ports of a real one, and its twin in NumPy."""
 
 import numpy as np

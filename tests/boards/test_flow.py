@@ -1,3 +1,5 @@
+# amaranth: UnusedElaboratable=no
+
 import dataclasses
 
 import pytest
