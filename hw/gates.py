@@ -157,7 +157,7 @@ class GatePipeline(wiring.Component):
             shape=bias_layout(schedule),
             depth=max(2, layer.units),
             init=rows,
-            attrs=ram_attributes(layer.units, schedule.target),
+            attrs=ram_attributes(layer.units, schedule.target, rom=True),
         )
         read = bias.read_port()
         constants = Signal.like(read.data, reset_less=True)

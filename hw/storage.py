@@ -37,9 +37,14 @@ def in_block_ram(depth: int, target: Target) -> bool:
     return depth > DISTRIBUTED_DEPTH or not target.distributed_memory
 
 
-def ram_attributes(depth: int, target: Target) -> dict[str, str]:
-    """Attributes that pin a memory's style, so that synthesis does not choose by its own lights."""
-    return {"ram_style": "block" if in_block_ram(depth, target) else "distributed"}
+def ram_attributes(depth: int, target: Target, *, rom: bool = False) -> dict[str, str]:
+    """Attributes that pin a memory's style, so that synthesis does not choose by its own lights.
+
+    A small ROM is plain logic and needs none.
+    """
+    if in_block_ram(depth, target):
+        return {"ram_style": "block"}
+    return {} if rom else {"ram_style": "distributed"}
 
 
 def layer_memories(schedule: LayerSchedule) -> list[Storage]:
