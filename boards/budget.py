@@ -1,13 +1,26 @@
 """What a schedule takes of a board, and how many lanes a board holds."""
 
+from ..compiler.errors import DoesNotFitError
 from ..compiler.graph import Activation, Mul
 from ..compiler.integer import IntegerNetwork
 from ..compiler.schedule import LayerSchedule, Schedule, rows_of, schedule
+from ..compiler.target import Target
 from ..hw.storage import layer_memories
 from .catalogue import Board
-from .fits import Need, check_fits, fits
+from .fits import Need, check_fits
 
-__all__ = ["check_schedule", "most_lanes", "need_of"]
+__all__ = ["check_schedule", "most_lanes", "need_of", "target_of"]
+
+_TARGETS = {
+    "ecp5": Target(),
+    # Eight multipliers and no memory in logic cells: the gate pipeline takes the multipliers.
+    "ice40": Target(lane_multipliers=False, distributed_memory=False),
+}
+
+
+def target_of(board: Board) -> Target:
+    """What a board's device family offers."""
+    return _TARGETS[board.family]
 
 
 def gate_multipliers(layer: LayerSchedule) -> int:
@@ -26,9 +39,11 @@ def need_of(folded: Schedule) -> Need:
     memories, luts, flip_flops, multipliers = [], 0, 0, 0
     for layer in folded.layers:
         memories += [
-            (memory.width, memory.depth) for memory in layer_memories(layer) if memory.in_block_ram
+            (memory.width, memory.depth) for memory in layer_memories(layer) if memory.block_ram
         ]
-        multipliers += layer.lanes + gate_multipliers(layer)
+        multipliers += gate_multipliers(layer)
+        if layer.target.lane_multipliers:
+            multipliers += layer.lanes
         luts += 2 * layer.lanes * layer.accumulator_width
         rows = sum(len(row) for row in layer.rows) * layer.units
         flip_flops += (layer.lanes + layer.drain_banks * rows) * layer.accumulator_width
@@ -45,13 +60,14 @@ def most_lanes(network: IntegerNetwork, board: Board) -> int:
 
     Where not even one lane a layer fits, that number: the check that follows says what limits.
     """
-    least = len(network.computing)
-    useful = sum(len(rows_of(layer)) * layer.units for layer in network.computing)
-    low, high = least, min(useful, least + board.multipliers)
+    low = len(network.computing)
+    high = max(low, sum(len(rows_of(layer)) * layer.units for layer in network.computing))
     while low < high:
         middle = (low + high + 1) // 2
-        if fits(need_of(schedule(network, middle)), board):
-            low = middle
-        else:
+        try:
+            check_schedule(schedule(network, middle, target_of(board)), board)
+        except DoesNotFitError:
             high = middle - 1
+        else:
+            low = middle
     return low
