@@ -65,21 +65,18 @@ def train(data: SpokenDigits, training: Training | None = None) -> DigitClassifi
     """
     training = training or Training()
     path = CACHE / f"{_key(data, training)}.safetensors"
-    model = DigitClassifier(training.hidden_size)
-    if path.is_file():
-        safetensors.torch.load_model(model, path)
-        return model.eval()
     threads = torch.get_num_threads()
-    torch.set_num_threads(
-        1
-    )  # the order of sums, and so the weights, does not depend on the machine
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(training.seed)
-            model = DigitClassifier(training.hidden_size)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(training.seed)
+        model = DigitClassifier(training.hidden_size)
+        if path.is_file():
+            safetensors.torch.load_model(model, path)
+            return model.eval()
+        torch.set_num_threads(1)  # the order of sums depends on the number of threads
+        try:
             _fit(model, data, training)
-    finally:
-        torch.set_num_threads(threads)
+        finally:
+            torch.set_num_threads(threads)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
     safetensors.torch.save_model(model, str(part))

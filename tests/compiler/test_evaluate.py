@@ -128,6 +128,8 @@ def test_layout():
     np.testing.assert_array_equal(sequence, [1, 0, 3, 2, 1, 0, 3, 1, 1])
     np.testing.assert_array_equal(layout.alive, [4, 3, 1, 1])
     np.testing.assert_array_equal(layout.in_order(layout.source), np.arange(9))
+    equal = Layout.of([3] * 1000)
+    np.testing.assert_array_equal(equal.source.reshape(3, 1000).T.ravel(), np.arange(3000))
 
 
 @pytest.mark.parametrize("lengths", [(6, 6), (3, 9, 1)])
