@@ -34,8 +34,7 @@ def test_listing_needs_no_boards_package():
     script = (
         "import sys; sys.modules['amaranth_boards'] = None\n"
         "from deltaloom.boards import catalogue\n"
-        "assert catalogue.get('ulx3s_85f').multipliers == 156\n"
-        "assert not any(name.startswith('amaranth') for name in sys.modules if sys.modules[name])"
+        "assert catalogue.get('ulx3s_85f').multipliers == 156"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 
