@@ -48,6 +48,11 @@ class Format:
         """Value of one unit in the last place."""
         return 2.0**-self.frac
 
+    @property
+    def byte_width(self) -> int:
+        """Bits of the whole bytes that hold an integer."""
+        return -(-self.width // 8) * 8
+
     def holds(self, values: np.ndarray) -> bool:
         """Whether every value fits."""
         values = np.asarray(values)
@@ -68,8 +73,13 @@ class Format:
 
 def width_for(low: int, high: int) -> int:
     """Bits of the narrowest signed format that holds every integer in [low, high]."""
-    return max(int(low).bit_length() if low >= 0 else (-int(low) - 1).bit_length(),
-               int(high).bit_length() if high >= 0 else (-int(high) - 1).bit_length()) + 1
+    return (
+        max(
+            int(low).bit_length() if low >= 0 else (-int(low) - 1).bit_length(),
+            int(high).bit_length() if high >= 0 else (-int(high) - 1).bit_length(),
+        )
+        + 1
+    )
 
 
 def requantize(values: np.ndarray, source: Format, target: Format) -> np.ndarray:

@@ -13,7 +13,7 @@ from .target import GENERIC, Target
 __all__ = ["LayerSchedule", "Schedule", "schedule"]
 
 ENTRY_LATENCY = 7  # list address to accumulator: entry, columns, address, weight, factors, product
-DRAIN_LATENCY = 3  # accumulator to the gate pipeline: bank, selected unit, bias
+DRAIN_LATENCY = 3  # accumulator to the gate pipeline: bank, selected unit, biased sum
 ENCODER_LATENCY = 3  # element to listed entry: hat, difference, comparison
 QUEUE_LATENCY = 2  # output queue, from its entrance to its exit
 PINGPONG = 2  # lists of a kind: one is read while the next is filled

@@ -37,11 +37,11 @@ class Accelerator(wiring.Component):
         self._schedule = schedule
         super().__init__(
             {
-                "s_axis_tdata": In(signed(whole_bytes(network.input_format.width))),
+                "s_axis_tdata": In(signed(network.input_format.byte_width)),
                 "s_axis_tvalid": In(1),
                 "s_axis_tready": Out(1),
                 "s_axis_tlast": In(1),
-                "m_axis_tdata": Out(signed(whole_bytes(network.output_format.width))),
+                "m_axis_tdata": Out(signed(network.output_format.byte_width)),
                 "m_axis_tvalid": Out(1),
                 "m_axis_tready": In(1),
                 "m_axis_tlast": Out(1),
@@ -82,8 +82,3 @@ class Accelerator(wiring.Component):
             exit.ready.eq(self.m_axis_tready),
         ]
         return m
-
-
-def whole_bytes(width):
-    """Bits of the bytes that hold ``width`` bits."""
-    return -(-width // 8) * 8

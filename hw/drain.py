@@ -34,7 +34,7 @@ class Drain(wiring.Component):
     valid, unit, unit_flags : Out
         The unit that leaves.
     accumulators : Out
-        Its sums, row after row, those of one row together.
+        The sums of unit ``unit_ahead``, row after row, those of one row together.
     """
 
     def __init__(self, schedule, sum_widths):
@@ -76,8 +76,7 @@ class Drain(wiring.Component):
         m = Module()
         schedule = self._schedule
         *earlier, newest = [
-            Signal.like(self.sums, name=f"fold{n}", reset_less=True)
-            for n in range(schedule.folds)
+            Signal.like(self.sums, name=f"fold{n}", reset_less=True) for n in range(schedule.folds)
         ]
         m.d.comb += newest.eq(self.sums)
         for fold, held in enumerate(earlier):
@@ -124,12 +123,10 @@ class Drain(wiring.Component):
             for n in range(schedule.units)
         ]
         select = place + Mux(empty, schedule.units, 0)
-        selected = Signal.like(self.accumulators, reset_less=True)
         selected_flags = Signal.like(self.flags)
         m.d.sync += [
-            selected.eq(Array(words)[select]),
+            self.accumulators.eq(Array(words)[select]),
             selected_flags.eq(Mux(empty, flags[-1], flags[0])),
-            self.accumulators.eq(selected),
             self.unit_flags.eq(selected_flags),
         ]
         return m

@@ -152,4 +152,3 @@ class Encoder(wiring.Component):
         with m.Elif(self.wrote):
             m.d.sync += place.eq(place + 1)
         return m
-

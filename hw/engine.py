@@ -4,8 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, fifo, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..compiler.schedule import DRAIN_LATENCY, ENTRY_LATENCY, LayerSchedule
-from .delay import delayed
+from ..compiler.schedule import ENTRY_LATENCY, LayerSchedule
 from .drain import Drain
 from .encoder import Encoder, entry_layout
 from .gates import GatePipeline
@@ -58,9 +57,7 @@ class Engine(wiring.Component):
         m = Module()
         schedule, layer = self._schedule, self._schedule.layer
         m.submodules.receiver = receiver = Receiver(layer.operands[0], layer.skip)
-        m.submodules.x_encoder = x_encoder = Encoder(
-            layer.operands[0], layer.skip, schedule.target
-        )
+        m.submodules.x_encoder = x_encoder = Encoder(layer.operands[0], layer.skip, schedule.target)
         m.submodules.sequencer = sequencer = Sequencer(schedule)
         wiring.connect(m, wiring.flipped(self.i), receiver.i)
         m.d.comb += [

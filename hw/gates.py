@@ -1,8 +1,7 @@
 """The gate pipeline: the element-wise part of a cell graph, a unit a cycle."""
 
 import numpy as np
-
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -60,7 +59,7 @@ class GatePipeline(wiring.Component):
     valid, unit, flags : In
         Unit that enters; flags are: first and last timestep of its sequence, list buffer.
     accumulators : In
-        Its sums without bias, row after row.
+        Sums, without bias, of the unit that enters in the next cycle, row after row.
     output : Out
         The layer's output element, ``output_time`` cycles later.
     operand : Out
@@ -160,13 +159,14 @@ class GatePipeline(wiring.Component):
             attrs=ram_attributes(layer.units, schedule.target, rom=True),
         )
         read = bias.read_port()
-        constants = Signal.like(read.data, reset_less=True)
         m.d.comb += read.addr.eq(self.unit_before)
-        m.d.sync += constants.eq(read.data)
         order = [position for row in schedule.rows for position in row]
         for at, position in enumerate(order):
-            sums = self.accumulators.word_select(at, width).as_signed()
-            self._values[position, 0] = sums + constants[graph.nodes[position].name]
+            name = graph.nodes[position].name
+            total = self.accumulators.word_select(at, width).as_signed() + read.data[name]
+            held = Signal(total.shape(), name=f"{name}_sum", reset_less=True)
+            m.d.sync += held.eq(total)
+            self._values[position, 0] = held
 
     def _connect_state(self, m, position):
         layer = self._schedule.layer

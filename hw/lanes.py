@@ -32,6 +32,8 @@ class Lane(wiring.Component):
         Bits of weight, list value and accumulator.
     accumulators : int
         1 or 2.
+    block : bool
+        Whether the product may take a multiplier block.
 
     Members
     -------
@@ -48,7 +50,8 @@ class Lane(wiring.Component):
 
     latency = Multiplier.latency + 1
 
-    def __init__(self, weight_width, factor_width, width, accumulators):
+    def __init__(self, weight_width, factor_width, width, accumulators, *, block=True):
+        self._block = block
         self._widths = (weight_width, factor_width)
         self._accumulators = accumulators
         self._width = width
@@ -67,7 +70,7 @@ class Lane(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.multiplier = multiplier = Multiplier(*self._widths)
+        m.submodules.multiplier = multiplier = Multiplier(*self._widths, block=self._block)
         m.d.comb += [multiplier.a.eq(self.weight), multiplier.b.eq(self.factor)]
         shape = signed(self._width)
         starts, sums = [], []
@@ -196,6 +199,7 @@ class Lanes(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        blocks = self._schedule.target.lane_multipliers
         factors, selects = {}, {}
         offset = 0
         for n, rows in enumerate(self._rows):
@@ -205,7 +209,7 @@ class Lanes(wiring.Component):
             factor = factors[shifts]
             width = self._schedule.accumulator_width
             accumulators = self.sum_widths[n] // width
-            lane = Lane(self.weight_width, len(factor), width, accumulators)
+            lane = Lane(self.weight_width, len(factor), width, accumulators, block=blocks)
             m.submodules[f"lane{n}"] = lane
             end = offset + self.sum_widths[n]
             m.d.comb += [
@@ -228,9 +232,7 @@ class Lanes(wiring.Component):
 
 def weight_width(layer):
     """Bits of the widest weights of a layer."""
-    return max(
-        path.format.width for _, affine in layer.graph.of(Affine) for path in affine.paths
-    )
+    return max(path.format.width for _, affine in layer.graph.of(Affine) for path in affine.paths)
 
 
 def sum_widths(schedule):

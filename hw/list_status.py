@@ -69,7 +69,10 @@ class ListStatus(wiring.Component):
 
     def _count(self, m, name, one, two, released):
         """An amount that grows by one or by two: as it is, and with what is being written."""
-        amount, following = Signal(self._amount, name=name), Signal(self._amount, name=f"{name}_next")
+        amount, following = (
+            Signal(self._amount, name=name),
+            Signal(self._amount, name=f"{name}_next"),
+        )
         m.d.comb += [
             following.count.eq(amount.count + one + two),
             following.some.eq(amount.some | one | two),

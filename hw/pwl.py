@@ -43,9 +43,7 @@ class Activation(wiring.Component):
 
     def __init__(self, table):
         self._table = table
-        super().__init__(
-            {"i": In(shape_of(table.source)), "o": Out(shape_of(table.target))}
-        )
+        super().__init__({"i": In(shape_of(table.source)), "o": Out(shape_of(table.target))})
 
     def elaborate(self, platform):
         m = Module()

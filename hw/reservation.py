@@ -29,7 +29,9 @@ class Reservation(wiring.Component):
 
     def __init__(self, schedule):
         self._schedule = schedule
-        super().__init__({"captured": In(1), "tail": In(1), "popped": In(1), "fits": Out(1, init=1)})
+        super().__init__(
+            {"captured": In(1), "tail": In(1), "popped": In(1), "fits": Out(1, init=1)}
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -1,7 +1,6 @@
 """The weight memory: for each pass and column, a weight for every lane."""
 
 import numpy as np
-
 from amaranth.hdl import unsigned
 from amaranth.lib import memory
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..compiler.integer import IntegerLayer, IntegerNetwork, Skip
+from ..compiler.integer import IntegerLayer, IntegerNetwork
 from ..compiler.schedule import (
     DRAIN_LATENCY,
     ENCODER_LATENCY,

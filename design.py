@@ -1,0 +1,404 @@
+"""Designs: a quantized model folded on hardware, to simulate, to check, to write and to build."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import amaranth.back.rtlil
+import amaranth.back.verilog
+import numpy as np
+
+from .boards import budget, catalogue, flow
+from .boards.catalogue import Board
+from .boards.report import Report
+from .compiler.errors import DeltaloomError, ModelFileError, UnsupportedError
+from .compiler.schedule import Schedule, schedule
+from .compiler.target import GENERIC
+from .hw.accelerator import Accelerator
+from .model import QuantizedModel, load
+from .sim import cxxrtl, cycles, golden, icarus, pysim, result, testbench, tools, verilator
+from .sim.choice import fastest
+from .sim.result import Run
+from .sim.sequences import random_sequences
+from .sim.stimulus import Ports, Simulator, random_stalls
+
+__all__ = ["Check", "Design", "generate", "open_design"]
+
+DEFAULT_LANES = 32
+"""Lanes of a design without a board, as far as its gates have rows for them."""
+
+MANIFEST = "manifest.json"
+MODEL = "model.safetensors"
+VERILOG = "design.v"
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a regression found equal.
+
+    Parameters
+    ----------
+    simulators : tuple of str
+        What ran; each of them with the input flowing and with random stalls on both streams.
+    sequences, outputs : int
+        Sequences run, and output elements that were equal in every bit and cycle, in each run.
+    cycles : int
+        Clock cycles of all runs together.
+    """
+
+    simulators: tuple[str, ...]
+    sequences: int
+    outputs: int
+    cycles: int
+
+
+class Design:
+    """A model on a number of lanes.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        What is computed.
+    schedule : Schedule
+        How each layer is folded.
+    board : Board, optional
+        What it is for; None for plain Verilog.
+    """
+
+    def __init__(self, model: QuantizedModel, schedule: Schedule, board: Board | None = None):
+        self.model = model
+        self.schedule = schedule
+        self.board = board
+        self.folder: Path | None = None
+
+    @property
+    def ports(self) -> Ports:
+        """Widths of the data ports."""
+        network = self.model.network
+        return Ports(network.input_format.byte_width, network.output_format.byte_width)
+
+    def component(self) -> Accelerator:
+        """A new Amaranth component of the whole accelerator."""
+        return Accelerator(self.model.network, self.schedule)
+
+    @functools.cached_property
+    def rtlil(self) -> str:
+        """The design for Yosys; the same design gives the same text."""
+        return amaranth.back.rtlil.convert(self.component(), name="top", emit_src=False)
+
+    @functools.cached_property
+    def verilog(self) -> str:
+        """The design in Verilog; the same design gives the same text."""
+        return amaranth.back.verilog.convert(self.component(), name="top", emit_src=False)
+
+    def simulate(
+        self,
+        x: Any,
+        simulator: str | None = None,
+        *,
+        vcd: str | os.PathLike[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Run sequences back to back, cycle by cycle, and check every bit and cycle of it.
+
+        Parameters
+        ----------
+        x : array or list of arrays
+            As :class:`QuantizedModel` takes it.
+        simulator : str, optional
+            ``cxxrtl``, ``verilator``, ``icarus``, ``pysim``, or ``model``: the cycle model alone.
+            Left out: the one that is done first.
+        vcd : path, optional
+            Where to write a wave dump.
+        progress : callable, optional
+            Told in a few words what a long build is doing.
+
+        Raises
+        ------
+        MismatchError
+            If the hardware differs from golden model or cycle model.
+        ToolMissingError
+            If the simulator is not installed.
+        """
+        network = self.model.network
+        sequences = self.model.quantize_input(x)
+        expected = golden.run(network, sequences, trace=True)
+        lengths = [len(sequence) for sequence in sequences]
+        predicted = cycles.predict(network, self.schedule, expected.traces, lengths)
+        total = int(predicted.delivered[-1]) + 1
+        name = simulator or fastest(self.rtlil, total)
+        if name == "model":
+            if vcd is not None:
+                raise DeltaloomError("Wave dump needs a simulator; the cycle model has no waves")
+            delivered = predicted.delivered
+        else:
+            device = self._simulator(name, progress)
+            stimulus = result.stimulus_of(sequences, expected.outputs)
+            capture = device.run(stimulus, vcd=None if vcd is None else Path(vcd))
+            result.compare(capture, expected.outputs, predicted, name)
+            delivered = capture.delivered
+        return self._result(x, expected, lengths, predicted, delivered, name)
+
+    def _result(self, x, expected, lengths, predicted, delivered, name) -> Run:
+        network = self.model.network
+        used, skipped = result.summarize(
+            network, self.schedule, expected.traces, lengths, predicted
+        )
+        steps = [len(values) for values in expected.outputs]
+        step_ends = delivered[network.output_size - 1 :: network.output_size]
+        by_sequence = np.split(step_ends, np.cumsum(steps)[:-1])
+        starts = np.cumsum([0, *lengths[:-1]]) * network.input_size
+        ends = np.array([times[-1] for times in by_sequence])
+        integers = self.model.shape_outputs(expected.outputs, x)
+        ragged = isinstance(x, list | tuple) and not network.selects_last_step
+        return Run(
+            outputs=self.model.to_float(integers),
+            integers=integers,
+            cycles=ends - predicted.accepted[starts] + 1,
+            step_cycles=by_sequence if ragged else np.stack(by_sequence),
+            utilization=used,
+            skipped=skipped,
+            simulator=name,
+            total_cycles=int(delivered[-1]) + 1,
+        )
+
+    def _simulator(self, name: str, progress: Progress | None = None) -> Simulator:
+        tools.require(name)
+        match name:
+            case "pysim":
+                return pysim.build(self.component(), self.ports)
+            case "cxxrtl":
+                return cxxrtl.build(self.rtlil, self.ports, progress=progress)
+            case "verilator":
+                return verilator.build(self.verilog, self.ports, progress=progress)
+            case "icarus":
+                return icarus.build(self.verilog, self.ports, progress=progress)
+        raise AssertionError(name)
+
+    def regress(
+        self,
+        simulators: Sequence[str] | None = None,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Check:
+        """Hold the hardware to its model on random sequences, flowing and with random stalls.
+
+        Parameters
+        ----------
+        simulators : sequence of str, optional
+            As in :meth:`simulate`. Left out: the fastest one.
+        seed : int
+            Seed of sequences and stalls.
+        """
+        network = self.model.network
+        rng = np.random.default_rng(seed)
+        sequences = random_sequences(network, rng)
+        expected = golden.run(network, sequences, trace=True)
+        lengths = [len(sequence) for sequence in sequences]
+        stimuli = [result.stimulus_of(sequences, expected.outputs)]
+        inputs, outputs = len(stimuli[0].data), stimuli[0].outputs
+        gaps, stalls = random_stalls(rng, inputs, 0.3), random_stalls(rng, outputs, 0.3)
+        stimuli.append(result.stimulus_of(sequences, expected.outputs, gaps, stalls))
+        total = 0
+        names = tuple(simulators or [fastest(self.rtlil, 10_000)])
+        for name in names:
+            device = self._simulator(name, progress)
+            for stimulus in stimuli:
+                predicted = cycles.predict(
+                    network,
+                    self.schedule,
+                    expected.traces,
+                    lengths,
+                    gaps=stimulus.gaps,
+                    stalls=stimulus.stalls,
+                )
+                capture = device.run(stimulus)
+                result.compare(capture, expected.outputs, predicted, name)
+                total += capture.cycles
+        return Check(names, len(sequences), outputs, total)
+
+    def manifest(self) -> dict[str, Any]:
+        """What the design is, for programs."""
+        network = self.model.network
+        return {
+            "board": self.board.name if self.board else None,
+            "lanes": {layer.layer.name: layer.lanes for layer in self.schedule.layers},
+            "input": {"size": network.input_size, "format": str(network.input_format)},
+            "output": {"size": network.output_size, "format": str(network.output_format)},
+            "selects_last_step": network.selects_last_step,
+            "layers": [
+                {
+                    "name": layer.layer.name,
+                    "cell": layer.layer.cell,
+                    "units": layer.layer.units,
+                    "skip": layer.layer.skip.value,
+                    "lanes": layer.lanes,
+                    "units_per_block": layer.units,
+                    "folds": layer.folds,
+                    "blocks": layer.blocks,
+                    "accumulator_bits": layer.accumulator_width,
+                    "cycles_per_dense_timestep": layer.passes * layer.columns,
+                }
+                for layer in self.schedule.layers
+            ],
+            "verilog_sha256": hashlib.sha256(self.verilog.encode()).hexdigest(),
+        }
+
+    def write(self, folder: str | os.PathLike[str]) -> Path:
+        """Write Verilog, model, manifest and a testbench that runs as it lies there.
+
+        A folder that holds a design is replaced as a whole; any other one is refused.
+        """
+        folder = Path(folder)
+        if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
+            raise DeltaloomError(f"Folder {folder} must be empty or hold a design; it holds others")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            aside.chmod(0o755)
+            (aside / VERILOG).write_text(self.verilog)
+            self.model.save(aside / MODEL)
+            self._write_testbench(aside)
+            (aside / MANIFEST).write_text(json.dumps(self.manifest(), indent=2) + "\n")
+            self._replace(folder, aside)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        self.folder = folder
+        return folder
+
+    def _replace(self, folder: Path, aside: Path) -> None:
+        """Put the finished folder in place; what was built there for the same design stays."""
+        built = folder / "build"
+        if built.exists():
+            built.rename(aside / "build")
+        old = aside.with_name(aside.name + ".old")
+        if folder.exists():
+            folder.rename(old)
+        aside.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _write_testbench(self, folder: Path) -> None:
+        network = self.model.network
+        sequences = random_sequences(network, np.random.default_rng(1))
+        expected = golden.run(network, sequences, trace=True)
+        lengths = [len(sequence) for sequence in sequences]
+        predicted = cycles.predict(network, self.schedule, expected.traces, lengths)
+        last, user = result.markers(expected.outputs)
+        testbench.write(
+            folder / "testbench",
+            f"../{VERILOG}",
+            self.ports,
+            result.stimulus_of(sequences, expected.outputs),
+            data=np.concatenate([values.ravel() for values in expected.outputs]),
+            last=last,
+            user=user,
+            delivered=predicted.delivered,
+        )
+
+    def build(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        frequency: float | None = None,
+        seed: int = 1,
+        progress: Callable[[str, bool | None], None] | None = None,
+    ) -> Report:
+        """Synthesize, place, route and pack for the board; steps that are done are not run again.
+
+        Parameters
+        ----------
+        folder : path, optional
+            Where everything goes. Left out: ``build`` in the folder that :meth:`write` made.
+        frequency : float, optional
+            Clock of the accelerator in MHz. Left out: the board's oscillator.
+        seed : int
+            Seed of place and route.
+
+        Raises
+        ------
+        DoesNotFitError
+            Before synthesis, if the board does not hold the design; the sentence names what limits.
+        """
+        if self.board is None:
+            raise UnsupportedError("Build needs a board, and this design was generated without one")
+        if folder is None and self.folder is None:
+            raise DeltaloomError("Build needs a folder, or a design that was written to one")
+        budget.check_schedule(self.schedule, self.board)
+        return flow.build(
+            self.component(),
+            self.board,
+            Path(folder) if folder is not None else self.folder / "build",
+            frequency=frequency,
+            seed=seed,
+            progress=progress,
+        )
+
+
+def generate(
+    model: QuantizedModel,
+    board: str | None = None,
+    lanes: int | Mapping[str, int] | None = None,
+) -> Design:
+    """Fold a model on hardware.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        What is computed.
+    board : str, optional
+        A name of ``deltaloom boards``. Left out: plain Verilog.
+    lanes : int or mapping of str to int, optional
+        Multiply-accumulate lanes, of all layers together or by layer name. Left out: as many as
+        the board holds, or as are useful up to 32.
+
+    Raises
+    ------
+    DoesNotFitError
+        If the board does not hold the design; the sentence names what limits.
+    UnsupportedError
+        If there is no such board.
+    """
+    network = model.network
+    found = catalogue.get(board) if board is not None else None
+    if lanes is None:
+        lanes = budget.most_lanes(network, found) if found else DEFAULT_LANES
+    folded = schedule(network, lanes, budget.target_of(found) if found else GENERIC)
+    if found:
+        budget.check_schedule(folded, found)
+    return Design(model, folded, found)
+
+
+def open_design(folder: str | os.PathLike[str]) -> Design:
+    """The design that :meth:`Design.write` put in a folder; an altered one is a ModelFileError."""
+    folder = Path(folder)
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        board, lanes, digest = (manifest[name] for name in ("board", "lanes", "verilog_sha256"))
+        written = hashlib.sha256((folder / VERILOG).read_bytes()).hexdigest()
+    except FileNotFoundError as error:
+        raise ModelFileError(
+            f"Folder {folder} holds no design: {Path(error.filename).name} is missing"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise ModelFileError(f"Manifest of {folder} is not a design's manifest") from None
+    if written != digest:
+        raise ModelFileError(f"Verilog of {folder} was altered after it was generated")
+    design = generate(load(folder / MODEL), board, lanes)
+    if hashlib.sha256(design.verilog.encode()).hexdigest() != digest:
+        raise ModelFileError(
+            f"Design of {folder} was generated by another version; generate it anew"
+        )
+    design.folder = folder
+    return design

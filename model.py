@@ -1,0 +1,116 @@
+"""Quantized models: the integer network behind float inputs and outputs."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .compiler import artifact
+from .compiler.errors import UnsupportedError
+from .compiler.evaluate import as_sequences
+from .compiler.integer import IntegerNetwork
+from .compiler.network import Network
+from .compiler.quantize import quantize as quantize_network
+from .compiler.recipe import Recipe
+from .sim import golden
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["QuantizedModel", "load", "quantize"]
+
+
+class QuantizedModel:
+    """A network in integers. Calling it runs the golden model.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        Graphs, formats, weights and tables.
+    """
+
+    def __init__(self, network: IntegerNetwork):
+        self.network = network
+
+    def __call__(self, x: Any) -> np.ndarray | list[np.ndarray]:
+        """Outputs as real numbers.
+
+        Parameters
+        ----------
+        x : array or list of arrays
+            NumPy or torch, float: (batch, time, features), or a list of (time, features). Values
+            beyond the input format saturate, as they would in hardware.
+
+        Returns
+        -------
+        numpy.ndarray or list of numpy.ndarray
+            Float64 (batch, time, outputs), or a list of (time, outputs) if ``x`` is a list;
+            (batch, outputs) in both cases if the network selects the last timestep.
+        """
+        return self.to_float(self.integer(x))
+
+    def integer(self, x: Any) -> np.ndarray | list[np.ndarray]:
+        """Outputs as raw integers of the output format: as the call gives them, but int64."""
+        sequences = self.quantize_input(x)
+        return self.shape_outputs(golden.run(self.network, sequences).outputs, x)
+
+    def quantize_input(self, x: Any) -> list[np.ndarray]:
+        """Input integers of each sequence, int64 (time, features)."""
+        sequences = as_sequences(x, self.network.input_size)
+        return [self.network.input_format.quantize(sequence) for sequence in sequences]
+
+    def shape_outputs(self, outputs: list[np.ndarray], x: Any) -> np.ndarray | list[np.ndarray]:
+        """Outputs of each sequence, (time, outputs), in the shape that belongs to input ``x``."""
+        if self.network.selects_last_step:
+            return np.concatenate(outputs)
+        return outputs if isinstance(x, list | tuple) else np.stack(outputs)
+
+    def to_float(self, integers: Any) -> Any:
+        """Real values of output integers: float64, an array or a list as they are."""
+        if isinstance(integers, list):
+            return [self.network.output_format.dequantize(values) for values in integers]
+        return self.network.output_format.dequantize(integers)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model as one safetensors file; equal models give equal bytes."""
+        artifact.save(self.network, path)
+
+
+def load(path: str | PathLike[str]) -> QuantizedModel:
+    """Read a model that :meth:`QuantizedModel.save` wrote; anything else is a ModelFileError."""
+    return QuantizedModel(artifact.load(path))
+
+
+def quantize(
+    model: torch.nn.Module | Network, calibration: Any, recipe: Recipe | None = None
+) -> QuantizedModel:
+    """Quantize a trained network after training.
+
+    Parameters
+    ----------
+    model : torch.nn.Module or Network
+        Recurrent and linear layers; see :func:`~deltaloom.compiler.torch_frontend.from_torch`.
+    calibration : array or list of arrays
+        Sample inputs, NumPy or torch, float: (batch, time, features), or a list of
+        (time, features).
+    recipe : Recipe, optional
+        Widths, clipping, skipping. Left out: 8 bits, nothing skipped.
+
+    Raises
+    ------
+    UnsupportedError
+        For a layer or option that Deltaloom does not do, by name.
+    DeltaloomError
+        For weights or data that are not finite or have the wrong shape.
+    """
+    if isinstance(model, str | PathLike):
+        raise UnsupportedError(
+            f"Model must be a torch.nn.Module or a Network, not the file {str(model)!r}"
+        )
+    if not isinstance(model, Network):
+        from .compiler.torch_frontend import from_torch
+
+        model = from_torch(model)
+    return QuantizedModel(quantize_network(model, calibration, recipe))

@@ -1,0 +1,154 @@
+"""What a simulation of a network says, in the network's own terms."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..compiler.errors import MismatchError
+from ..compiler.graph import Affine
+from ..compiler.integer import IntegerLayer, IntegerNetwork
+from ..compiler.schedule import Schedule
+from .cycles import CycleRun
+from .golden import LayerTrace
+from .stimulus import Capture, Stimulus
+
+__all__ = ["Run", "compare", "stimulus_of", "summarize", "useful_products"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A simulation whose every output bit and cycle equals the golden and the cycle model.
+
+    Parameters
+    ----------
+    outputs, integers : numpy.ndarray or list of numpy.ndarray
+        As ``qmodel(x)`` and ``qmodel.integer(x)`` give them.
+    cycles : numpy.ndarray
+        Int64 (batch,): clock cycles from a sequence's first accepted element to its last output
+        element.
+    step_cycles : numpy.ndarray or list of numpy.ndarray
+        Int64 (batch, time): the cycle, from reset, in which each output timestep's last element
+        left; a list of (time,) for sequences of different lengths.
+    utilization : dict of str to float
+        By layer: useful multiply-accumulates / (lanes * cycles), over the second half of the run.
+    skipped : dict of str to dict of str to float
+        By layer and operand: share of columns skipped.
+    simulator : str
+        What ran.
+    total_cycles : int
+        Clock cycles from reset to the last output element.
+    """
+
+    outputs: Any
+    integers: Any
+    cycles: np.ndarray
+    step_cycles: Any
+    utilization: dict[str, float]
+    skipped: dict[str, dict[str, float]]
+    simulator: str
+    total_cycles: int
+
+
+def stimulus_of(
+    sequences: list[np.ndarray],
+    outputs: list[np.ndarray],
+    gaps: np.ndarray | None = None,
+    stalls: np.ndarray | None = None,
+) -> Stimulus:
+    """Sequences, each (time, features), one after the other on the input stream."""
+    data = np.concatenate([sequence.ravel() for sequence in sequences])
+    last = np.zeros(len(data), dtype=bool)
+    last[np.cumsum([sequence.size for sequence in sequences]) - 1] = True
+    return Stimulus(data, last, sum(values.size for values in outputs), gaps, stalls)
+
+
+def markers(outputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Markers of the output stream: end of sequence, end of timestep."""
+    features = outputs[0].shape[1]
+    total = sum(values.size for values in outputs)
+    user = np.arange(total) % features == features - 1
+    last = np.zeros(total, dtype=bool)
+    last[np.cumsum([values.size for values in outputs]) - 1] = True
+    return last, user
+
+
+def compare(
+    capture: Capture, outputs: list[np.ndarray], predicted: CycleRun, simulator: str
+) -> None:
+    """Raise MismatchError unless a capture equals the model in bits, markers and cycles."""
+    last, user = markers(outputs)
+    expected = {
+        "data": np.concatenate([values.ravel() for values in outputs]),
+        "last": last,
+        "user": user,
+        "accepted": predicted.accepted,
+        "delivered": predicted.delivered,
+    }
+    names = {
+        "data": "value of output element",
+        "last": "end of sequence at output element",
+        "user": "end of timestep at output element",
+        "accepted": "cycle of input element",
+        "delivered": "cycle of output element",
+    }
+    for name, want in expected.items():
+        got = getattr(capture, name)
+        wrong = np.flatnonzero(got != want)
+        if len(wrong):
+            at = int(wrong[0])
+            raise MismatchError(
+                f"Hardware in {simulator} differs from its model in {len(wrong)} of {len(want)}: "
+                f"{names[name]} {at} is {int(got[at])}, not {int(want[at])}"
+            )
+
+
+def useful_products(layer: IntegerLayer, trace: LayerTrace, lengths: list[int]) -> np.ndarray:
+    """Multiply-accumulates that a layer's lists ask for in each timestep, in stream order."""
+    counts = []
+    for operand in layer.operands:
+        rows = sum(
+            affine.size
+            for _, affine in layer.graph.of(Affine)
+            for path in affine.paths
+            if path.operand == operand.node
+        )
+        fired = trace.fired[operand.name].sum(axis=2) * rows
+        counts.append(np.concatenate([fired[n, :length] for n, length in enumerate(lengths)]))
+    return np.sum(counts, axis=0)
+
+
+def utilization(
+    layer: IntegerLayer, lanes: int, trace: LayerTrace, lengths: list[int], released: np.ndarray
+) -> float:
+    """Share of the lanes' cycles that multiply something useful, over the second half of a run."""
+    useful = useful_products(layer, trace, lengths)
+    half = len(released) // 2
+    if not half:
+        return float("nan")
+    return float(useful[half:].sum() / (lanes * (released[-1] - released[half - 1])))
+
+
+def summarize(
+    network: IntegerNetwork,
+    schedule: Schedule,
+    traces: dict[str, LayerTrace],
+    lengths: list[int],
+    predicted: CycleRun,
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Utilization by layer, and the share of columns skipped by layer and operand."""
+    used, skipped = {}, {}
+    selected = False
+    for part in network.layers:
+        if not isinstance(part, IntegerLayer):
+            selected = True
+            continue
+        steps = [1] * len(lengths) if selected else lengths
+        trace = traces[part.name]
+        lanes = schedule.of(part.name).lanes
+        used[part.name] = utilization(part, lanes, trace, steps, predicted.released[part.name])
+        skipped[part.name] = {
+            operand.name: 1 - float(trace.fired[operand.name].sum() / (sum(steps) * operand.size))
+            for operand in part.operands
+        }
+    return used, skipped

@@ -1,0 +1,33 @@
+"""Random input sequences that reach what real ones do."""
+
+import numpy as np
+
+from ..compiler.integer import IntegerNetwork
+
+__all__ = ["LENGTHS", "random_sequences"]
+
+LENGTHS = (7, 1, 12, 2, 1, 5)
+"""Timesteps: long and short sequences, and short ones next to each other."""
+
+
+def random_sequences(
+    network: IntegerNetwork, rng: np.random.Generator, lengths: tuple[int, ...] = LENGTHS
+) -> list[np.ndarray]:
+    """Integer sequences (time, features): noise, slow drift, standing still, zeros and extremes."""
+    low, high = network.input_format.min, network.input_format.max
+    size = network.input_size
+    sequences = []
+    for number, length in enumerate(lengths):
+        match number % 4:
+            case 0:
+                values = rng.integers(low, high + 1, (length, size))
+            case 1:
+                values = rng.choice([low, 0, high], (length, size))
+            case 2:
+                drift = rng.normal(size=(length, size)).cumsum(axis=0) * high / 16
+                values = np.round(drift).astype(np.int64)
+            case _:
+                values = np.repeat(rng.integers(low, high + 1, (1, size)), length, axis=0)
+        values[rng.random(values.shape) < 0.3] = 0
+        sequences.append(np.clip(values, low, high))
+    return sequences
