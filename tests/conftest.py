@@ -1,0 +1,100 @@
+"""Integer networks with random weights, and the comparison of hardware with both its models."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from deltaloom.compiler.cell import trace
+from deltaloom.compiler.network import LastStep, Layer, Network, parameter_shapes
+from deltaloom.compiler.quantize import quantize
+from deltaloom.compiler.recipe import Recipe
+from deltaloom.compiler.schedule import schedule
+from deltaloom.compiler.target import GENERIC
+from deltaloom.hw.accelerator import Accelerator, whole_bytes
+from deltaloom.sim import cycles, golden, pysim
+from deltaloom.sim.result import compare, stimulus_of
+from deltaloom.sim.sequences import random_sequences
+from deltaloom.sim.stimulus import Ports, random_stalls
+
+
+def random_layer(name, cell, rng, scale=1.5):
+    graph = trace(cell)
+    parameters = {
+        key: rng.normal(size=shape) * (scale / np.sqrt(shape[-1]) if len(shape) > 1 else 0.3)
+        for key, shape in parameter_shapes(graph).items()
+    }
+    return Layer(name, type(cell).__name__, graph, parameters)
+
+
+def ports_of(network):
+    return Ports(whole_bytes(network.input_format.width), whole_bytes(network.output_format.width))
+
+
+def make_network(*cells, recipe=None, seed=0, scale=1.5):
+    """Quantized network of ``cells``; "last" among them selects the last step, layers are l.N."""
+    rng = np.random.default_rng(seed)
+    layers = tuple(
+        LastStep("last") if cell == "last" else random_layer(f"l.{index}", cell, rng, scale)
+        for index, cell in enumerate(cells)
+    )
+    calibration = rng.normal(size=(4, 20, cells[0].input_size))
+    return quantize(Network(layers), calibration, recipe or Recipe())
+
+
+def make_case(network, lanes, *, lengths=(5, 3, 1, 1, 2, 7), seed=0, stall=0.0, target=GENERIC):
+    """Sequences, what golden and cycle model make of them, and the stimulus for the hardware."""
+    rng = np.random.default_rng(seed)
+    folded = schedule(network, lanes, target)
+    sequences = random_sequences(network, rng, lengths)
+    run = golden.run(network, sequences, trace=True)
+    waits = []
+    if stall:
+        counts = (sum(s.size for s in sequences), sum(o.size for o in run.outputs))
+        waits = [random_stalls(rng, count, stall) for count in counts]
+    stimulus = stimulus_of(sequences, run.outputs, *waits)
+    predicted = cycles.predict(
+        network, folded, run.traces, lengths, gaps=stimulus.gaps, stalls=stimulus.stalls
+    )
+    return SimpleNamespace(
+        network=network,
+        schedule=folded,
+        ports=ports_of(network),
+        sequences=sequences,
+        run=run,
+        stimulus=stimulus,
+        predicted=predicted,
+    )
+
+
+def check_case(case, simulator=None):
+    """Raise MismatchError unless the hardware equals its models; returns the capture."""
+    simulator = simulator or pysim.build(Accelerator(case.network, case.schedule), case.ports)
+    capture = simulator.run(case.stimulus)
+    compare(capture, case.run.outputs, case.predicted, simulator.name)
+    return capture
+
+
+@pytest.fixture(scope="session")
+def integer_network():
+    return make_network
+
+
+@pytest.fixture(scope="session")
+def make_run():
+    return make_case
+
+
+@pytest.fixture(scope="session")
+def prove():
+    """``prove(network, lanes, ...)``: outputs, markers and cycles in pysim equal the models'."""
+
+    def prove(*arguments, **options):
+        return check_case(make_case(*arguments, **options))
+
+    return prove
+
+
+@pytest.fixture(scope="session")
+def check_run():
+    return check_case

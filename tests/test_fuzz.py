@@ -1,0 +1,131 @@
+"""Random networks: golden model, cycle model and hardware are equal in every bit and cycle."""
+
+# amaranth: UnusedElaboratable=no
+
+import pytest
+from amaranth.back import rtlil, verilog
+from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import strategies as st
+
+from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ReluRNN
+from deltaloom.compiler.errors import DeltaloomError, ToolMissingError
+from deltaloom.compiler.recipe import Recipe
+from deltaloom.compiler.schedule import rows_of
+from deltaloom.compiler.target import Target
+from deltaloom.hw.accelerator import Accelerator
+from deltaloom.sim import choice, tools
+
+CELLS = [GRU, LSTM, RNN, Linear, ReluRNN]
+SIZES = st.integers(1, 12)
+
+
+def profile(examples):
+    return settings(
+        max_examples=examples,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+
+
+@st.composite
+def chains(draw):
+    """One to three cells, and perhaps the selection of the last step behind one of them."""
+    sizes = draw(st.lists(SIZES, min_size=2, max_size=4))
+    cells = [draw(st.sampled_from(CELLS))(*pair) for pair in zip(sizes, sizes[1:], strict=False)]
+    if draw(st.booleans()):
+        cells.insert(draw(st.integers(1, len(cells))), "last")
+    return cells
+
+
+@st.composite
+def recipes(draw, cells):
+    width = st.integers(2, 16)
+    skip = draw(st.sampled_from(["none", "zero", "delta", "delta"]))
+    activations = draw(width)
+    theta = {}
+    if skip == "delta":
+        largest = min(40, (1 << activations) - 1)
+        theta = {
+            f"l.{index}": {
+                operand: draw(st.integers(0, largest))
+                for operand in ("x", "h")
+                if operand == "x" or cell.states
+            }
+            for index, cell in enumerate(cells)
+            if cell != "last"
+        }
+    return Recipe(
+        weights=f"int{draw(width)}",
+        activations=f"int{activations}",
+        elementwise=draw(st.integers(8, 16)),
+        output=draw(st.none() | width),
+        clip=draw(st.sampled_from(["mse", "minmax"])),
+        skip=skip,
+        theta=theta,
+    )
+
+
+@st.composite
+def runs(draw):
+    cells = draw(chains())
+    return {
+        "cells": cells,
+        "recipe": draw(recipes(cells)),
+        "lanes": [draw(st.integers(1, 60)) for _ in cells],
+        "lengths": draw(st.lists(st.integers(1, 9), min_size=1, max_size=6)),
+        "stall": draw(st.sampled_from([0.0, 0.2, 0.6])),
+        "target": Target(draw(st.booleans()), draw(st.booleans())),
+        "seed": draw(st.integers(0, 1 << 20)),
+    }
+
+
+@pytest.fixture(scope="session")
+def case_of(integer_network, make_run):
+    def case_of(run):
+        try:
+            network = integer_network(*run["cells"], recipe=run["recipe"], seed=run["seed"])
+        except DeltaloomError:  # weights of two bits that all round to zero, ...
+            reject()
+        lanes = {
+            layer.name: min(count, len(rows_of(layer)) * layer.units + 2)
+            for layer, count in zip(network.computing, run["lanes"], strict=False)
+        }
+        options = {name: run[name] for name in ("lengths", "stall", "target", "seed")}
+        return make_run(network, lanes, **options)
+
+    return case_of
+
+
+@given(run=runs())
+@profile(40)
+def test_random_networks(case_of, check_run, run):
+    check_run(case_of(run))
+
+
+@pytest.mark.slow
+@given(run=runs())
+@profile(700)
+def test_many_random_networks(case_of, check_run, run):
+    check_run(case_of(run))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cxxrtl", "verilator", "icarus"])
+def test_random_networks_in_compiled_simulators(case_of, check_run, name):
+    try:
+        tools.require(name)
+    except ToolMissingError as error:
+        pytest.skip(str(error))
+
+    @given(run=runs())
+    @profile(8)
+    def check(run):
+        case = case_of(run)
+        convert = rtlil if name == "cxxrtl" else verilog
+        design = Accelerator(case.network, case.schedule)
+        source = convert.convert(design, name="top", emit_src=False)
+        check_run(case, choice.build(name, source, case.ports))
+
+    check()
