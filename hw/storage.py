@@ -37,14 +37,16 @@ def in_block_ram(depth: int, target: Target) -> bool:
     return depth > DISTRIBUTED_DEPTH or not target.distributed_memory
 
 
-def ram_attributes(depth: int, target: Target, *, rom: bool = False) -> dict[str, str]:
+def ram_attributes(depth: int, target: Target, *, rom: bool = False) -> dict[str, str | int]:
     """Attributes that pin a memory's style, so that synthesis does not choose by its own lights.
 
-    A small ROM is plain logic and needs none.
+    A small ROM is plain logic. No written memory of ours uses what it reads from a word in the
+    very cycle in which that word is written, so synthesis need not define it.
     """
-    if in_block_ram(depth, target):
-        return {"ram_style": "block"}
-    return {} if rom else {"ram_style": "distributed"}
+    style = "block" if in_block_ram(depth, target) else "distributed"
+    if rom:
+        return {"ram_style": style} if style == "block" else {}
+    return {"ram_style": style, "no_rw_check": 1}
 
 
 def layer_memories(schedule: LayerSchedule) -> list[Storage]:
