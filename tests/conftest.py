@@ -11,7 +11,7 @@ from deltaloom.compiler.quantize import quantize
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import schedule
 from deltaloom.compiler.target import GENERIC
-from deltaloom.hw.accelerator import Accelerator, whole_bytes
+from deltaloom.hw.accelerator import Accelerator
 from deltaloom.sim import cycles, golden, pysim
 from deltaloom.sim.result import compare, stimulus_of
 from deltaloom.sim.sequences import random_sequences
@@ -25,10 +25,6 @@ def random_layer(name, cell, rng, scale=1.5):
         for key, shape in parameter_shapes(graph).items()
     }
     return Layer(name, type(cell).__name__, graph, parameters)
-
-
-def ports_of(network):
-    return Ports(whole_bytes(network.input_format.width), whole_bytes(network.output_format.width))
 
 
 def make_network(*cells, recipe=None, seed=0, scale=1.5):
@@ -59,7 +55,6 @@ def make_case(network, lanes, *, lengths=(5, 3, 1, 1, 2, 7), seed=0, stall=0.0, 
     return SimpleNamespace(
         network=network,
         schedule=folded,
-        ports=ports_of(network),
         sequences=sequences,
         run=run,
         stimulus=stimulus,
@@ -67,9 +62,15 @@ def make_case(network, lanes, *, lengths=(5, 3, 1, 1, 2, 7), seed=0, stall=0.0, 
     )
 
 
+def build(case):
+    """The accelerator of a case and its ports."""
+    design = Accelerator(case.network, case.schedule)
+    return design, Ports(len(design.s_axis_tdata), len(design.m_axis_tdata))
+
+
 def check_case(case, simulator=None):
     """Raise MismatchError unless the hardware equals its models; returns the capture."""
-    simulator = simulator or pysim.build(Accelerator(case.network, case.schedule), case.ports)
+    simulator = simulator or pysim.build(*build(case))
     capture = simulator.run(case.stimulus)
     compare(capture, case.run.outputs, case.predicted, simulator.name)
     return capture
@@ -98,3 +99,8 @@ def prove():
 @pytest.fixture(scope="session")
 def check_run():
     return check_case
+
+
+@pytest.fixture(scope="session")
+def build_design():
+    return build

@@ -12,7 +12,6 @@ from deltaloom.compiler.errors import DeltaloomError, ToolMissingError
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import rows_of
 from deltaloom.compiler.target import Target
-from deltaloom.hw.accelerator import Accelerator
 from deltaloom.sim import choice, tools
 
 CELLS = [GRU, LSTM, RNN, Linear, ReluRNN]
@@ -113,7 +112,7 @@ def test_many_random_networks(case_of, check_run, run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cxxrtl", "verilator", "icarus"])
-def test_random_networks_in_compiled_simulators(case_of, check_run, name):
+def test_random_networks_in_compiled_simulators(case_of, check_run, build_design, name):
     try:
         tools.require(name)
     except ToolMissingError as error:
@@ -124,8 +123,8 @@ def test_random_networks_in_compiled_simulators(case_of, check_run, name):
     def check(run):
         case = case_of(run)
         convert = rtlil if name == "cxxrtl" else verilog
-        design = Accelerator(case.network, case.schedule)
+        design, ports = build_design(case)
         source = convert.convert(design, name="top", emit_src=False)
-        check_run(case, choice.build(name, source, case.ports))
+        check_run(case, choice.build(name, source, ports))
 
     check()
