@@ -28,6 +28,9 @@ FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 MAX_WORD = 36
 """Bits of base and slope together: one word of an ECP5 block RAM of 512 words."""
 
+WORDS = (32, MAX_WORD)
+"""Widths of a word to try: two block RAMs of an iCE40, one of an ECP5."""
+
 MAX_SLOPE = 18
 """Bits of an ECP5 multiplier's operand."""
 
@@ -174,7 +177,7 @@ def fit(
         A power of two, at most one a code.
     budget : float, optional
         Worst error, in units of the target's last place. Instead of ``segments``: the smallest
-        power of two that meets it.
+        power of two that meets it, in the narrowest of :data:`WORDS` that does.
     """
     if function not in FUNCTIONS:
         raise ValueError(f"Function must be one of {', '.join(FUNCTIONS)}, not {function!r}")
@@ -187,14 +190,15 @@ def fit(
             raise ValueError(
                 f"Segments must be a power of two up to {1 << source.width}, not {segments}"
             )
-        return fit_segments(function, source, target, segments)
+        return fit_segments(function, source, target, segments, MAX_WORD)
     assert budget is not None
     for bits in range(source.width + 1):
         if line_error(function, source, target, 1 << bits) > budget + 0.5:
             continue
-        table = fit_segments(function, source, target, 1 << bits)
-        if worst_error(table) <= budget:
-            return table
+        for word in WORDS:
+            table = fit_segments(function, source, target, 1 << bits, word)
+            if worst_error(table) <= budget:
+                return table
     raise ValueError(
         f"Budget must be at least {worst_error(table):.3g} units of {target} "
         f"for {function} of {source}, not {budget}"
@@ -228,8 +232,10 @@ def line_error(function: str, source: Format, target: Format, segments: int) -> 
     return float(np.max(left.max(axis=1) - left.min(axis=1)) / 2)
 
 
-def fit_segments(function: str, source: Format, target: Format, segments: int) -> PiecewiseLinear:
-    """The best table of a given number of segments."""
+def fit_segments(
+    function: str, source: Format, target: Format, segments: int, word_width: int
+) -> PiecewiseLinear:
+    """The best table of a given number of segments whose words are not wider than ``word_width``."""
     real = samples(function, source, target, segments)
     tables = []
     for shift in range(MAX_WORD - target.width, -1, -1):
@@ -238,7 +244,7 @@ def fit_segments(function: str, source: Format, target: Format, segments: int) -
             width_for(int(base.min()), int(base.max())),
             width_for(int(slope.min()), int(slope.max())),
         )
-        if sum(word) <= MAX_WORD and word[1] <= MAX_SLOPE:
+        if sum(word) <= word_width and word[1] <= MAX_SLOPE:
             base, slope = improve(real, target, shift, base, slope)
             base.flags.writeable = slope.flags.writeable = False
             tables.append(PiecewiseLinear(function, source, target, base, slope, shift))
@@ -247,7 +253,7 @@ def fit_segments(function: str, source: Format, target: Format, segments: int) -
     best = min(tables, key=worst_error)
     codes = np.arange(source.min, source.max + 1)
     assert target.holds(best(codes)), f"{function} table leaves {target}"
-    assert best.base_width + best.slope_width <= MAX_WORD
+    assert best.base_width + best.slope_width <= word_width
     return best
 
 

@@ -178,7 +178,7 @@ def schedule_layer(layer: IntegerLayer, lanes: int, target: Target) -> LayerSche
         lanes=lanes,
         units=units,
         folds=folds,
-        x_ahead=layer.recurrent,
+        x_ahead=layer.recurrent and (layer.skip is Skip.DELTA or target.distributed_memory),
         drain_banks=2 if units > 4 else 1,
         target=target,
     )

@@ -6,8 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..compiler.fixed import width_for
 from ..compiler.gate_schedule import ACTIVATION_LATENCY
+from ..compiler.target import GENERIC
 from .multiplier import Multiplier
 from .rescale import shape_of
+from .storage import ram_attributes
 
 __all__ = ["Activation", "line_layout"]
 
@@ -52,7 +54,10 @@ class Activation(wiring.Component):
         line = line_layout(table)
         lines = [{"base": b, "slope": s} for b, s in zip(bases, slopes, strict=True)]
         m.submodules.lines = lines_memory = memory.Memory(
-            shape=line, depth=len(lines), init=lines, attrs={"ram_style": "block"}
+            shape=line,
+            depth=len(lines),
+            init=lines,
+            attrs=ram_attributes(len(lines), GENERIC, rom=True),
         )
         read = lines_memory.read_port()
         m.submodules.multiplier = multiplier = Multiplier(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ..compiler.graph import Activation
 from ..compiler.integer import Skip
 from ..compiler.schedule import PINGPONG, LayerSchedule
-from ..compiler.target import Target
+from ..compiler.target import GENERIC, Target
 
 __all__ = ["Storage", "in_block_ram", "layer_memories", "ram_attributes"]
 
@@ -32,8 +32,8 @@ class Storage:
     block_ram: bool
 
 
-def in_block_ram(depth: int, target: Target) -> bool:
-    """Whether a memory of so many words lies in block RAM."""
+def in_block_ram(depth: int, target: Target = GENERIC) -> bool:
+    """Whether a memory of so many words lies in block RAM; a ROM does not depend on the target."""
     return depth > DISTRIBUTED_DEPTH or not target.distributed_memory
 
 
@@ -43,9 +43,9 @@ def ram_attributes(depth: int, target: Target, *, rom: bool = False) -> dict[str
     A small ROM is plain logic. No written memory of ours uses what it reads from a word in the
     very cycle in which that word is written, so synthesis need not define it.
     """
-    style = "block" if in_block_ram(depth, target) else "distributed"
     if rom:
-        return {"ram_style": style} if style == "block" else {}
+        return {"ram_style": "block" if in_block_ram(depth) else "logic"}
+    style = "block" if in_block_ram(depth, target) else "distributed"
     return {"ram_style": style, "no_rw_check": 1}
 
 
@@ -73,7 +73,7 @@ def layer_memories(schedule: LayerSchedule) -> list[Storage]:
         add(f"{operand.name}_list", entry.size, PINGPONG << index_width(operand.size))
         if layer.skip is Skip.DELTA:
             add(f"{operand.name}_hat", operand.format.width, operand.size)
-    add("bias", bias_layout(schedule).size, layer.units)
+    add("bias", bias_layout(schedule).size, layer.units, in_block_ram(layer.units))
     for position in schedule.gates.memories:
         state = nodes[position]
         assert state.format is not None
@@ -81,6 +81,7 @@ def layer_memories(schedule: LayerSchedule) -> list[Storage]:
     for _, activation in layer.graph.of(Activation):
         if activation.function != "relu":
             table = layer.tables[activation.name]
-            add(activation.name, line_layout(table).size, len(table.base), True)
+            segments = len(table.base)
+            add(activation.name, line_layout(table).size, segments, in_block_ram(segments))
     add("queue", output_layout(layer.output_format).size, schedule.output_depth)
     return found

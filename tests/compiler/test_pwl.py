@@ -39,11 +39,14 @@ def test_meets_its_budget_on_every_input(function, width):
     assert table.bounds == (got.min(), got.max())
 
 
-@pytest.mark.parametrize("function", ["sigmoid", "tanh"])
-def test_a_16_bit_table_fills_one_block_ram(function):
-    table = fit(function, source_format(function, 16), result_format(16), budget=2)
-    assert len(table.base) == 512
-    assert (table.base_width, table.slope_width) == (24, 12)
+@pytest.mark.parametrize(
+    ("function", "width", "segments", "word"),
+    [("sigmoid", 16, 512, (22, 10)), ("tanh", 16, 512, (24, 12)), ("tanh", 12, 128, (20, 12))],
+)
+def test_words_are_as_narrow_as_the_budget_allows(function, width, segments, word):
+    table = fit(function, source_format(function, width), result_format(width), budget=2)
+    assert len(table.base) == segments
+    assert (table.base_width, table.slope_width) == word
 
 
 @pytest.mark.parametrize("function", ["sigmoid", "tanh"])
