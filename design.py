@@ -269,6 +269,9 @@ class Design:
             aside.chmod(0o755)
             (aside / VERILOG).write_text(self.verilog)
             self.model.save(aside / MODEL)
+            if self.board:
+                name, text = flow.constraints(self.component(), self.board)
+                (aside / name).write_text(text)
             self._write_testbench(aside)
             (aside / MANIFEST).write_text(json.dumps(self.manifest(), indent=2) + "\n")
             self._replace(folder, aside)

@@ -14,7 +14,7 @@ from .report import Cells, Report, count_cells, read_timing
 from .shell import Shell
 from .tools import digest, run_step, run_tool
 
-__all__ = ["build", "measure"]
+__all__ = ["build", "constraints", "measure"]
 
 _SYNTHESIS = {
     "ecp5": "synth_ecp5 -top top",
@@ -71,21 +71,32 @@ def build(component, board, folder, *, frequency=None, seed=1, progress=None):
     """
     folder = Path(folder)
     shell = Shell(component, board, frequency=frequency)
-    files = board.open_platform().prepare(shell, "top").files
-    pins = "top.lpf" if board.family == "ecp5" else "top.pcf"
-    synthesised = _synthesise(board, folder, files["top.il"], progress)
+    text, pins = _prepare(shell, board)
+    synthesised = _synthesise(board, folder, text, progress)
     run = _place(
         board,
         folder,
         synthesised,
         frequency=shell.frequency / 1e6,
         seed=seed,
-        pins=(pins, files[pins]),
+        pins=pins,
         progress=progress,
     )
     bitstream = _pack(board, folder, run, progress)
     cells, components, packed = _read_synthesis(folder)
     return _report(board, run, cells, components, packed, bitstream=str(bitstream))
+
+
+def constraints(component, board):
+    """Name and text of a board's constraint file: pins, and the oscillator's frequency."""
+    return _prepare(Shell(component, board), board)[1]
+
+
+def _prepare(shell, board):
+    """RTLIL of a board's top level; name and text of its constraint file."""
+    files = board.open_platform().prepare(shell, "top").files
+    pins = "top.lpf" if board.family == "ecp5" else "top.pcf"
+    return files["top.il"], (pins, files[pins])
 
 
 def measure(component, board, folder, *, frequency=None, seeds=(1,), progress=None):
