@@ -10,8 +10,10 @@ import numpy as np
 from .compiler import artifact
 from .compiler.errors import UnsupportedError
 from .compiler.evaluate import as_sequences
-from .compiler.integer import IntegerNetwork
+from .compiler.graph import Affine
+from .compiler.integer import IntegerLayer, IntegerNetwork
 from .compiler.network import Network
+from .compiler.pwl import worst_error
 from .compiler.quantize import quantize as quantize_network
 from .compiler.recipe import Recipe
 from .sim import golden
@@ -73,9 +75,56 @@ class QuantizedModel:
             return [self.network.output_format.dequantize(values) for values in integers]
         return self.network.output_format.dequantize(integers)
 
+    def summary(self) -> dict[str, Any]:
+        """What the model is made of, for programs and reports.
+
+        By layer: cell, sizes, formats, the accumulator that no input can overflow, and for each
+        activation table its segments and its worst error over every input code, in units of the
+        result's last place. Sizes are in bytes.
+        """
+        size = artifact.model_bytes(self.network)
+        return {
+            "input": {"size": self.network.input_size, "format": str(self.network.input_format)},
+            "output": {"size": self.network.output_size, "format": str(self.network.output_format)},
+            "selects_last_step": self.network.selects_last_step,
+            "layers": [_layer_summary(layer) for layer in self.network.computing],
+            "bytes": {
+                "weights": size.weights,
+                "biases": size.biases,
+                "tables": size.tables,
+                "float32": size.float32,
+            },
+        }
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model as one safetensors file; equal models give equal bytes."""
         artifact.save(self.network, path)
+
+
+def _layer_summary(layer: IntegerLayer) -> dict[str, Any]:
+    nodes = layer.graph.nodes
+    affines = [affine for _, affine in layer.graph.of(Affine)]
+    return {
+        "name": layer.name,
+        "cell": layer.cell,
+        "inputs": layer.input_size,
+        "units": layer.units,
+        "skip": layer.skip.value,
+        "theta": dict(layer.theta),
+        "formats": {node.name: str(node.format) for node in nodes},
+        "weights": {
+            affine.key(path): str(path.format) for affine in affines for path in affine.paths
+        },
+        "accumulator_bits": max(layer.sum_width(affine) for affine in affines),
+        "tables": {
+            name: {
+                "function": table.function,
+                "segments": len(table.base),
+                "worst_error": worst_error(table),
+            }
+            for name, table in layer.tables.items()
+        },
+    }
 
 
 def load(path: str | PathLike[str]) -> QuantizedModel:
