@@ -1,0 +1,69 @@
+# amaranth: UnusedElaboratable=no
+
+import numpy as np
+import pytest
+
+from deltaloom.compiler.fixed import Format
+from deltaloom.compiler.pwl import PiecewiseLinear, fit, source_format
+from deltaloom.hw.pwl import Activation, line_layout
+
+
+def table(function, width, segments=None):
+    target = Format(width, width - 1)
+    choice = {"segments": segments} if segments else {"budget": 1 if width <= 8 else 2}
+    return fit(function, source_format(function, width), target, **choice)
+
+
+def results(cycles, table, codes):
+    dut = Activation(table)
+    return cycles(dut, {"i": codes}, ["o"], len(codes) + dut.latency)["o"][dut.latency :]
+
+
+@pytest.mark.parametrize("function", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("width", [4, 8, 12])
+def test_every_code(cycles, function, width):
+    activation = table(function, width)
+    codes = np.arange(activation.source.min, activation.source.max + 1)
+    np.testing.assert_array_equal(results(cycles, activation, codes), activation(codes))
+
+
+@pytest.mark.parametrize("segments", [1, 2, 64], ids="{} segments".format)
+def test_one_line_or_one_a_code(cycles, segments):
+    activation = table("tanh", 6, segments)
+    codes = np.arange(activation.source.min, activation.source.max + 1)
+    np.testing.assert_array_equal(results(cycles, activation, codes), activation(codes))
+
+
+@pytest.mark.parametrize("function", ["sigmoid", "tanh"])
+def test_sixteen_bits(cycles, function):
+    """Both ends of every segment, and random codes; the slow test takes all."""
+    activation = table(function, 16)
+    ends = np.arange(activation.source.min, activation.source.max + 1, 1 << activation.offset_bits)
+    random = np.random.default_rng(0).integers(activation.source.min, activation.source.max, 500)
+    codes = np.concatenate([ends, ends + (1 << activation.offset_bits) - 1, random])
+    np.testing.assert_array_equal(results(cycles, activation, codes), activation(codes))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("function", ["sigmoid", "tanh"])
+def test_every_code_of_sixteen_bits(cycles, function):
+    activation = table(function, 16)
+    codes = np.arange(activation.source.min, activation.source.max + 1)
+    np.testing.assert_array_equal(results(cycles, activation, codes), activation(codes))
+
+
+def test_latency(cycles):
+    activation = table("tanh", 8)
+    dut = Activation(activation)
+    before, after = activation(np.array([-100, 90])).tolist()
+    seen = cycles(dut, {"i": [-100] * 10 + [90]}, ["o"], 20)["o"]
+    assert seen[9 : 10 + dut.latency] == [before] * (dut.latency + 1)
+    assert seen[10 + dut.latency :] == [after] * (10 - dut.latency)
+
+
+def test_line_has_no_spare_bit():
+    line = PiecewiseLinear(
+        "tanh", Format(4, 0), Format(8, 0), np.array([-9, 7]), np.array([0, 3]), 1
+    )
+    layout = line_layout(line)
+    assert (layout["base"].width, layout["slope"].width) == (5, 3)

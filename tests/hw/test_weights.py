@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear
+from deltaloom.compiler.recipe import Recipe
+from deltaloom.compiler.schedule import schedule
+from deltaloom.hw.lanes import weight_width
+from deltaloom.hw.weights import weight_memory, weight_words
+
+CASES = [
+    (LSTM(3, 5), 8),
+    (LSTM(2, 7), 3),
+    (LSTM(1, 1), 1),
+    (GRU(3, 5), 6),
+    (GRU(4, 7), 2),
+    (GRU(1, 1), 9),
+    (RNN(5, 11), 4),
+    (Linear(5, 3), 2),
+]
+
+
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_every_weight_is_where_its_product_is_made(integer_network, number):
+    cell, lanes = CASES[number]
+    (folded,) = schedule(integer_network(cell), lanes).layers
+    layer, graph = folded.layer, folded.layer.graph
+    words = weight_words(folded)
+    assert words.shape == (folded.passes * folded.columns, lanes)
+    left = words.copy()
+    starts = {"x": 0, "h": cell.input_size}
+    for row, affines in enumerate(folded.rows):
+        for position in affines:
+            affine = graph.nodes[position]
+            for path in affine.paths:
+                for (unit, column), weight in np.ndenumerate(layer.weights[affine.key(path)]):
+                    block, place = divmod(unit, folded.units)
+                    fold, lane = folded.place(place, row)
+                    number = block * folded.folds + fold
+                    at = number * folded.columns + starts[path.name] + column
+                    assert words[at, lane] == weight
+                    left[at, lane] = 0
+    assert not left.any()
+
+
+@pytest.mark.parametrize("bits", [2, 5, 8, 16])
+def test_memory_holds_the_words(integer_network, bits):
+    (folded,) = schedule(integer_network(LSTM(3, 5), recipe=Recipe(f"int{bits}")), 7).layers
+    assert weight_width(folded.layer) == bits
+    words, memory = weight_words(folded), weight_memory(folded)
+    assert memory.depth == len(words)
+    for word, packed in zip(words, memory.init, strict=True):
+        fields = [packed >> bits * lane & (1 << bits) - 1 for lane in range(7)]
+        np.testing.assert_array_equal(fields, word & (1 << bits) - 1)
+
+
+def test_widest_path_decides_the_width(integer_network):
+    recipe = Recipe("int4", paths={"l.0.*.h": {"weights": "int9"}})
+    (layer,) = integer_network(GRU(3, 4), recipe=recipe).layers
+    assert weight_width(layer) == 9
