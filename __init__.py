@@ -9,8 +9,9 @@ from .compiler.errors import (
     UnsupportedError,
 )
 from .compiler.recipe import Recipe
-from .design import Check, Design, generate, open_design
+from .design import Check, Design, generate
 from .model import QuantizedModel, load, quantize
+from .project import open_design
 from .sim.result import Run
 
 __all__ = [

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,28 +13,26 @@ import amaranth.back.rtlil
 import amaranth.back.verilog
 import numpy as np
 
+from . import project
 from .boards import budget, catalogue, flow
 from .boards.catalogue import Board
 from .boards.report import Report
-from .compiler.errors import DeltaloomError, ModelFileError, UnsupportedError
+from .compiler.errors import DeltaloomError, UnsupportedError
 from .compiler.schedule import Schedule, schedule
 from .compiler.target import GENERIC
 from .hw.accelerator import Accelerator
-from .model import QuantizedModel, load
-from .sim import cxxrtl, cycles, golden, icarus, pysim, result, testbench, tools, verilator
+from .model import QuantizedModel
+from .sim import cxxrtl, cycles, golden, icarus, pysim, result, tools, verilator
 from .sim.choice import fastest
 from .sim.result import Run
 from .sim.sequences import random_sequences
 from .sim.stimulus import Ports, Simulator, random_stalls
 
-__all__ = ["Check", "Design", "generate", "open_design"]
+__all__ = ["Check", "Design", "generate"]
 
 DEFAULT_LANES = 32
 """Lanes of a design without a board, as far as its gates have rows for them."""
 
-MANIFEST = "manifest.json"
-MODEL = "model.safetensors"
-VERILOG = "design.v"
 Progress = Callable[[str], None]
 
 
@@ -228,87 +222,13 @@ class Design:
                 total += capture.cycles
         return Check(names, len(sequences), outputs, total)
 
-    def manifest(self) -> dict[str, Any]:
-        """What the design is, for programs."""
-        network = self.model.network
-        return {
-            "board": self.board.name if self.board else None,
-            "lanes": {layer.layer.name: layer.lanes for layer in self.schedule.layers},
-            "input": {"size": network.input_size, "format": str(network.input_format)},
-            "output": {"size": network.output_size, "format": str(network.output_format)},
-            "selects_last_step": network.selects_last_step,
-            "layers": [
-                {
-                    "name": layer.layer.name,
-                    "cell": layer.layer.cell,
-                    "units": layer.layer.units,
-                    "skip": layer.layer.skip.value,
-                    "lanes": layer.lanes,
-                    "units_per_block": layer.units,
-                    "folds": layer.folds,
-                    "blocks": layer.blocks,
-                    "accumulator_bits": layer.accumulator_width,
-                    "cycles_per_dense_timestep": layer.passes * layer.columns,
-                }
-                for layer in self.schedule.layers
-            ],
-            "verilog_sha256": hashlib.sha256(self.verilog.encode()).hexdigest(),
-        }
-
     def write(self, folder: str | os.PathLike[str]) -> Path:
-        """Write Verilog, model, manifest and a testbench that runs as it lies there.
+        """Write Verilog, constraints, model, manifest and a testbench that runs as it lies there.
 
         A folder that holds a design is replaced as a whole; any other one is refused.
         """
-        folder = Path(folder)
-        if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
-            raise DeltaloomError(f"Folder {folder} must be empty or hold a design; it holds others")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            aside.chmod(0o755)
-            (aside / VERILOG).write_text(self.verilog)
-            self.model.save(aside / MODEL)
-            if self.board:
-                name, text = flow.constraints(self.component(), self.board)
-                (aside / name).write_text(text)
-            self._write_testbench(aside)
-            (aside / MANIFEST).write_text(json.dumps(self.manifest(), indent=2) + "\n")
-            self._replace(folder, aside)
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise
-        self.folder = folder
-        return folder
-
-    def _replace(self, folder: Path, aside: Path) -> None:
-        """Put the finished folder in place; what was built there for the same design stays."""
-        built = folder / "build"
-        if built.exists():
-            built.rename(aside / "build")
-        old = aside.with_name(aside.name + ".old")
-        if folder.exists():
-            folder.rename(old)
-        aside.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-
-    def _write_testbench(self, folder: Path) -> None:
-        network = self.model.network
-        sequences = random_sequences(network, np.random.default_rng(1))
-        expected = golden.run(network, sequences, trace=True)
-        lengths = [len(sequence) for sequence in sequences]
-        predicted = cycles.predict(network, self.schedule, expected.traces, lengths)
-        last, user = result.markers(expected.outputs)
-        testbench.write(
-            folder / "testbench",
-            f"../{VERILOG}",
-            self.ports,
-            result.stimulus_of(sequences, expected.outputs),
-            data=np.concatenate([values.ravel() for values in expected.outputs]),
-            last=last,
-            user=user,
-            delivered=predicted.delivered,
-        )
+        self.folder = project.write(self, Path(folder))
+        return self.folder
 
     def build(
         self,
@@ -342,7 +262,7 @@ class Design:
         return flow.build(
             self.component(),
             self.board,
-            Path(folder) if folder is not None else self.folder / "build",
+            Path(folder) if folder is not None else self.folder / project.BUILD,
             frequency=frequency,
             seed=seed,
             progress=progress,
@@ -381,27 +301,3 @@ def generate(
     if found:
         budget.check_schedule(folded, found)
     return Design(model, folded, found)
-
-
-def open_design(folder: str | os.PathLike[str]) -> Design:
-    """The design that :meth:`Design.write` put in a folder; an altered one is a ModelFileError."""
-    folder = Path(folder)
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        board, lanes, digest = (manifest[name] for name in ("board", "lanes", "verilog_sha256"))
-        written = hashlib.sha256((folder / VERILOG).read_bytes()).hexdigest()
-    except FileNotFoundError as error:
-        raise ModelFileError(
-            f"Folder {folder} holds no design: {Path(error.filename).name} is missing"
-        ) from None
-    except (ValueError, KeyError, TypeError):
-        raise ModelFileError(f"Manifest of {folder} is not a design's manifest") from None
-    if written != digest:
-        raise ModelFileError(f"Verilog of {folder} was altered after it was generated")
-    design = generate(load(folder / MODEL), board, lanes)
-    if hashlib.sha256(design.verilog.encode()).hexdigest() != digest:
-        raise ModelFileError(
-            f"Design of {folder} was generated by another version; generate it anew"
-        )
-    design.folder = folder
-    return design

@@ -1,0 +1,147 @@
+"""A design's folder: what lies in it, how it is written and read back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .boards import flow
+from .compiler.errors import DeltaloomError, ModelFileError
+from .model import load
+from .sim import cycles, golden, result, testbench
+from .sim.sequences import random_sequences
+
+if TYPE_CHECKING:
+    from .design import Design
+
+__all__ = ["BUILD", "open_design", "write"]
+
+MANIFEST = "manifest.json"
+MODEL = "model.safetensors"
+VERILOG = "design.v"
+TESTBENCH = "testbench"
+BUILD = "build"
+SEED = 1  # of the testbench's sequences
+
+
+def manifest(design: Design) -> dict[str, Any]:
+    """What a design is, for programs and for :func:`open_design`."""
+    network = design.model.network
+    return {
+        "board": design.board.name if design.board else None,
+        "lanes": {layer.layer.name: layer.lanes for layer in design.schedule.layers},
+        "input": {"size": network.input_size, "format": str(network.input_format)},
+        "output": {"size": network.output_size, "format": str(network.output_format)},
+        "selects_last_step": network.selects_last_step,
+        "layers": [
+            {
+                "name": layer.layer.name,
+                "cell": layer.layer.cell,
+                "units": layer.layer.units,
+                "skip": layer.layer.skip.value,
+                "lanes": layer.lanes,
+                "units_per_block": layer.units,
+                "folds": layer.folds,
+                "blocks": layer.blocks,
+                "accumulator_bits": layer.accumulator_width,
+                "cycles_per_dense_timestep": layer.passes * layer.columns,
+            }
+            for layer in design.schedule.layers
+        ],
+        "verilog_sha256": hashlib.sha256(design.verilog.encode()).hexdigest(),
+    }
+
+
+def write(design: Design, folder: Path) -> Path:
+    """Write a design's folder aside and put it in place; returns the folder.
+
+    A folder that holds a design is replaced, but what was built in it stays: builds know by
+    content what is still good. Any other folder that is not empty is refused.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise DeltaloomError(f"Folder {folder} must be a folder, not a file")
+    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
+        raise DeltaloomError(f"Folder {folder} must be empty or hold a design; it holds others")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        aside.chmod(0o755)
+        (aside / VERILOG).write_text(design.verilog)
+        design.model.save(aside / MODEL)
+        if design.board:
+            name, text = flow.constraints(design.component(), design.board)
+            (aside / name).write_text(text)
+        write_testbench(design, aside / TESTBENCH)
+        (aside / MANIFEST).write_text(json.dumps(manifest(design), indent=2) + "\n")
+        replace(folder, aside)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return folder
+
+
+def replace(folder: Path, aside: Path) -> None:
+    """Put the finished folder in the old one's place."""
+    old = aside.with_name(f"{aside.name}.old")
+    if folder.exists():
+        folder.rename(old)
+        if (old / BUILD).exists():
+            (old / BUILD).rename(aside / BUILD)
+    aside.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_testbench(design: Design, folder: Path) -> None:
+    """Write the cocotb testbench, with seeded sequences and what the models say of them."""
+    network = design.model.network
+    sequences = random_sequences(network, np.random.default_rng(SEED))
+    expected = golden.run(network, sequences, trace=True)
+    lengths = [len(sequence) for sequence in sequences]
+    predicted = cycles.predict(network, design.schedule, expected.traces, lengths)
+    last, user = result.markers(expected.outputs)
+    testbench.write(
+        folder,
+        f"../{VERILOG}",
+        design.ports,
+        result.stimulus_of(sequences, expected.outputs),
+        data=np.concatenate([values.ravel() for values in expected.outputs]),
+        last=last,
+        user=user,
+        delivered=predicted.delivered,
+    )
+
+
+def open_design(folder: str | os.PathLike[str]) -> Design:
+    """The design that :meth:`Design.write` put in a folder.
+
+    Raises
+    ------
+    ModelFileError
+        If the folder holds no design, or one that was altered or made by another version.
+    """
+    from .design import generate
+
+    folder = Path(folder)
+    try:
+        found = json.loads((folder / MANIFEST).read_text())
+        board, lanes, digest = (found[name] for name in ("board", "lanes", "verilog_sha256"))
+        written = hashlib.sha256((folder / VERILOG).read_bytes()).hexdigest()
+    except OSError as error:
+        missing = Path(error.filename).name
+        raise ModelFileError(f"Folder {folder} holds no design: {missing} is missing") from None
+    except (ValueError, KeyError, TypeError):
+        raise ModelFileError(f"Manifest of {folder} is not that of a design") from None
+    if written != digest:
+        raise ModelFileError(f"Verilog in {folder} was altered after it was generated")
+    design = generate(load(folder / MODEL), board, lanes)
+    if hashlib.sha256(design.verilog.encode()).hexdigest() != digest:
+        raise ModelFileError(f"Design in {folder} was made by another version: generate it anew")
+    design.folder = folder
+    return design
