@@ -222,6 +222,10 @@ class Design:
                 total += capture.cycles
         return Check(names, len(sequences), outputs, total)
 
+    def manifest(self) -> dict[str, Any]:
+        """What the design is, for programs: as ``manifest.json`` holds it."""
+        return project.manifest(self)
+
     def write(self, folder: str | os.PathLike[str]) -> Path:
         """Write Verilog, constraints, model, manifest and a testbench that runs as it lies there.
 
