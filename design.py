@@ -263,14 +263,18 @@ class Design:
         if folder is None and self.folder is None:
             raise DeltaloomError("Build needs a folder, or a design that was written to one")
         budget.check_schedule(self.schedule, self.board)
-        return flow.build(
-            self.component(),
-            self.board,
-            Path(folder) if folder is not None else self.folder / project.BUILD,
-            frequency=frequency,
-            seed=seed,
-            progress=progress,
+        folder = Path(folder) if folder is not None else self.folder / project.BUILD
+        report = flow.build(
+            self.component(), self.board, folder, frequency=frequency, seed=seed, progress=progress
         )
+        project.keep_report(self, report, folder)
+        return report
+
+    def last_report(self) -> dict[str, Any]:
+        """What the last build in the design's folder said, as :meth:`Report.to_dict` gives it."""
+        if self.folder is None:
+            raise DeltaloomError("Report needs a design that was written to a folder")
+        return project.last_report(self, self.folder / project.BUILD)
 
 
 def generate(

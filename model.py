@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .compiler import artifact
-from .compiler.errors import UnsupportedError
+from .compiler.errors import DeltaloomError, UnsupportedError
 from .compiler.evaluate import as_sequences
 from .compiler.graph import Affine
 from .compiler.integer import IntegerLayer, IntegerNetwork
@@ -95,6 +95,29 @@ class QuantizedModel:
                 "float32": size.float32,
             },
         }
+
+    def accuracy(self, x: Any, labels: Any) -> float:
+        """Share of outputs whose largest element is the one that the label names.
+
+        Parameters
+        ----------
+        x : array or list of arrays
+            As the call takes it.
+        labels : array or list of arrays
+            Integers: (batch,) if the network selects the last timestep; else one for each
+            timestep, (batch, time), or a list of (time,).
+        """
+        outputs = self.integer(x)
+        shapes = [np.shape(part)[:-1] for part in outputs]
+        if len(labels) != len(outputs) or [np.shape(part) for part in labels] != shapes:
+            wanted = "sequence" if self.network.selects_last_step else "timestep"
+            raise DeltaloomError(f"Labels must be one integer for each {wanted}")
+        size = self.network.output_size
+        wanted = np.concatenate([np.ravel(part) for part in labels])
+        if wanted.dtype.kind not in "iu" or wanted.min() < 0 or wanted.max() >= size:
+            raise DeltaloomError(f"Labels must be integers from 0 to {size - 1}")
+        found = np.concatenate([np.reshape(part, (-1, size)) for part in outputs])
+        return float(np.mean(found.argmax(axis=1) == wanted))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model as one safetensors file; equal models give equal bytes."""

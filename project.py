@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .boards import flow
+from .boards.report import Report
 from .compiler.errors import DeltaloomError, ModelFileError
 from .model import load
 from .sim import cycles, golden, result, testbench
@@ -21,12 +22,13 @@ from .sim.sequences import random_sequences
 if TYPE_CHECKING:
     from .design import Design
 
-__all__ = ["BUILD", "open_design", "write"]
+__all__ = ["BUILD", "keep_report", "last_report", "manifest", "open_design", "write"]
 
 MANIFEST = "manifest.json"
 MODEL = "model.safetensors"
 VERILOG = "design.v"
 TESTBENCH = "testbench"
+REPORT = "report.json"
 BUILD = "build"
 SEED = 1  # of the testbench's sequences
 
@@ -55,8 +57,13 @@ def manifest(design: Design) -> dict[str, Any]:
             }
             for layer in design.schedule.layers
         ],
-        "verilog_sha256": hashlib.sha256(design.verilog.encode()).hexdigest(),
+        "verilog_sha256": verilog_digest(design),
     }
+
+
+def verilog_digest(design: Design) -> str:
+    """What tells one design from another."""
+    return hashlib.sha256(design.verilog.encode()).hexdigest()
 
 
 def write(design: Design, folder: Path) -> Path:
@@ -118,6 +125,37 @@ def write_testbench(design: Design, folder: Path) -> None:
     )
 
 
+def keep_report(design: Design, report: Report, folder: Path) -> None:
+    """Write down what a build said, and of which design."""
+    found = {"verilog_sha256": verilog_digest(design), **report.to_dict()}
+    aside = folder / f".{REPORT}.{os.getpid()}"
+    aside.write_text(json.dumps(found, indent=1) + "\n")
+    aside.replace(folder / REPORT)
+
+
+def last_report(design: Design, folder: Path) -> dict[str, Any]:
+    """What the last build of a design said.
+
+    Raises
+    ------
+    DeltaloomError
+        If there was none, or it was of another design.
+    """
+    path = folder / REPORT
+    try:
+        found = json.loads(path.read_text())
+        digest = found.pop("verilog_sha256")
+    except OSError:
+        raise DeltaloomError(f"Report {path} is missing: build the design first") from None
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise DeltaloomError(
+            f"Report {path} is not that of a build: build the design anew"
+        ) from None
+    if digest != verilog_digest(design):
+        raise DeltaloomError(f"Report {path} is about another design: build this one first")
+    return found
+
+
 def open_design(folder: str | os.PathLike[str]) -> Design:
     """The design that :meth:`Design.write` put in a folder.
 
@@ -141,7 +179,7 @@ def open_design(folder: str | os.PathLike[str]) -> Design:
     if written != digest:
         raise ModelFileError(f"Verilog in {folder} was altered after it was generated")
     design = generate(load(folder / MODEL), board, lanes)
-    if hashlib.sha256(design.verilog.encode()).hexdigest() != digest:
+    if verilog_digest(design) != digest:
         raise ModelFileError(f"Design in {folder} was made by another version: generate it anew")
     design.folder = folder
     return design
