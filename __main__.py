@@ -1,0 +1,286 @@
+"""The command line: ``deltaloom``, or ``python -m deltaloom``."""
+
+import argparse
+import contextlib
+import importlib.metadata
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from rich.console import Console, RenderableType
+
+from . import cli_display as display
+from .boards import catalogue
+from .cli_data import read_labelled, read_sequences, write_outputs
+from .cli_display import Progress, plain
+from .compiler.errors import (
+    DeltaloomError,
+    DoesNotFitError,
+    MismatchError,
+    ToolMissingError,
+    UnsupportedError,
+)
+from .compiler.recipe import Recipe
+from .design import generate as generate_design
+from .model import load
+from .model import quantize as quantize_model
+from .project import open_design
+from .sim.tools import SIMULATORS
+
+__all__ = ["main"]
+
+DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+
+
+@dataclass
+class Answer:
+    """What a command found: for programs, for people, and whether a check failed."""
+
+    data: dict[str, Any]
+    tables: list[RenderableType] = field(default_factory=list)
+    status: int = DONE
+
+
+def quantize(options: argparse.Namespace, progress: Progress) -> Answer:
+    """Quantize a trained model after training."""
+    recipe = Recipe.load(options.recipe) if options.recipe else Recipe()
+    calibration = read_sequences(options.calibration)
+    progress.say("Loading the model")
+    module = load_module(options.model)
+    progress.say("Quantizing")
+    model = quantize_model(module, calibration, recipe)
+    model.save(options.output)
+    summary = model.summary()
+    tables = [
+        display.facts(f"Model {options.output}", summary["bytes"]),
+        display.table(
+            "Activation tables",
+            ["layer", "table", "segments", "worst error, last places"],
+            [
+                [layer["name"], name, found["segments"], found["worst_error"]]
+                for layer in summary["layers"]
+                for name, found in layer["tables"].items()
+            ],
+        ),
+    ]
+    return Answer({"model": options.output, **summary}, tables)
+
+
+def generate(options: argparse.Namespace, progress: Progress) -> Answer:
+    """Generate Verilog, constraints and a testbench."""
+    model = load(options.model)
+    progress.say("Generating")
+    design = generate_design(model, options.board, options.lanes)
+    folder = design.write(options.output)
+    manifest = design.manifest()
+    return Answer({"folder": str(folder), **manifest}, [display.layer_table(manifest["layers"])])
+
+
+def simulate(options: argparse.Namespace, progress: Progress) -> Answer:
+    """Simulate a design cycle by cycle, and hold it to its model."""
+    x = read_sequences(options.input)
+    design = open_design(options.folder)
+    run = design.simulate(x, options.simulator, vcd=options.vcd, progress=progress.say)
+    if options.output:
+        write_outputs(options.output, run)
+    steps = sum(len(sequence) for sequence in x)
+    summary = {
+        "simulator": run.simulator,
+        "sequences": len(run.cycles),
+        "timesteps": steps,
+        "total_cycles": run.total_cycles,
+        "cycles_per_timestep": run.total_cycles / steps,
+    }
+    measured = {"utilization": run.utilization, "skipped": run.skipped}
+    tables = display.run_tables(summary, **measured)
+    return Answer({**summary, "cycles": run.cycles, **measured}, tables)
+
+
+def regress(options: argparse.Namespace, progress: Progress) -> Answer:
+    """Hold a design to its model on random sequences with random stalls."""
+    design = open_design(options.folder)
+    check = design.regress(options.simulator, seed=options.seed, progress=progress.say)
+    data = plain(check)
+    return Answer(data, [display.facts("Equal in every bit and cycle", data)])
+
+
+def build(options: argparse.Namespace, progress: Progress) -> Answer:
+    """Synthesize, place, route and pack the bitstream."""
+    design = open_design(options.folder)
+    report = design.build(frequency=options.frequency, seed=options.seed, progress=progress.step)
+    return built(report.to_dict(), deep=False)
+
+
+def report(options: argparse.Namespace, progress: Progress) -> Answer:
+    """Show the last build of a design, and its schedule."""
+    design = open_design(options.folder)
+    manifest = design.manifest()
+    answer = built(design.last_report(), deep=options.all)
+    answer.data["layers"] = manifest["layers"]
+    answer.tables.append(display.layer_table(manifest["layers"]))
+    return Answer(answer.data, answer.tables)
+
+
+def boards(options: argparse.Namespace, progress: Progress) -> Answer:
+    """List the boards."""
+    found = [catalogue.get(name) for name in catalogue.names()]
+    return Answer({"boards": found}, [display.board_table(found)])
+
+
+def evaluate(options: argparse.Namespace, progress: Progress) -> Answer:
+    """Measure the accuracy of a quantized model on labelled data."""
+    model = load(options.model)
+    x, labels = read_labelled(options.data)
+    data = {"sequences": len(x), "accuracy": model.accuracy(x, labels)}
+    return Answer(data, [display.facts(f"Golden model {options.model}", data)])
+
+
+def built(found: dict[str, Any], *, deep: bool) -> Answer:
+    """A build's report; a clock that the design does not reach is a failed check."""
+    tables: list[RenderableType] = [
+        display.cells_table(found, deep=deep),
+        display.timing_facts(found),
+    ]
+    return Answer(found, tables, DONE if found["met"] else FAILED)
+
+
+def load_module(place: str) -> Any:
+    """The torch module that ``file.py:factory`` makes."""
+    if place.lower().endswith(".onnx"):
+        raise UnsupportedError(
+            f"Model {place} is an ONNX file, which is not supported yet; supported is "
+            "file.py:factory, a function that returns a torch.nn.Module"
+        )
+    try:
+        from .compiler.factory import load_factory
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ToolMissingError(
+            "Package torch is not installed: pip install 'deltaloom[torch]' brings it"
+        ) from None
+    return load_factory(place)
+
+
+def lanes(value: str) -> int | dict[str, int]:
+    """``16``, or ``gru.0=14,head=2``."""
+    if "=" not in value:
+        return int(value)
+    pairs = (part.split("=") for part in value.split(","))
+    return {name.strip(): int(count) for name, count in pairs}
+
+
+def argument(*names: str, **options: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+    return names, options
+
+
+MODEL = argument("model", metavar="MODEL.safetensors", help="what `deltaloom quantize` wrote")
+FOLDER = argument("folder", help="what `deltaloom generate` wrote")
+INPUT_HELP = ".npz with x (batch, time, features), and lengths (batch,) if it is padded"
+SEED = argument("--seed", type=int, help="seed of what is random", default=1)
+COMMANDS: dict[Callable[[argparse.Namespace, Progress], Answer], list[tuple]] = {
+    quantize: [
+        argument("model", metavar="FILE.py:FACTORY", help="function that returns the torch module"),
+        argument("--calibration", required=True, metavar="X.npz", help=INPUT_HELP),
+        argument("--recipe", metavar="RECIPE.toml", help="left out: 8 bits, nothing skipped"),
+        argument("-o", "--output", required=True, metavar="MODEL.safetensors"),
+    ],
+    generate: [
+        MODEL,
+        argument("--board", help="left out: plain Verilog"),
+        argument("--lanes", type=lanes, help="N, or LAYER=N,LAYER=N; left out: what fits"),
+        argument("-o", "--output", required=True, metavar="FOLDER"),
+    ],
+    simulate: [
+        FOLDER,
+        argument("--input", required=True, metavar="X.npz", help=INPUT_HELP),
+        argument("--simulator", choices=[*SIMULATORS, "model"], help="left out: the fastest"),
+        argument("--vcd", metavar="WAVE.vcd", help="wave dump"),
+        argument("--output", metavar="Y.npz", help="outputs, integers and cycles"),
+    ],
+    regress: [
+        FOLDER,
+        argument("--simulator", choices=SIMULATORS, action="append", help="may be repeated"),
+        SEED,
+    ],
+    build: [
+        FOLDER,
+        argument("--frequency", type=float, metavar="MHZ", help="left out: the oscillator's"),
+        SEED,
+    ],
+    report: [FOLDER, argument("--all", action="store_true", help="components of every level")],
+    boards: [],
+    evaluate: [
+        MODEL,
+        argument("--data", required=True, metavar="D.npz", help=INPUT_HELP + ", and labels"),
+    ],
+}
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise DeltaloomError(f"{message[:1].upper()}{message[1:]} (see {self.prog} --help)")
+
+
+def parser() -> Parser:
+    made = Parser(prog="deltaloom", description="Recurrent networks as fixed-point hardware.")
+    version = importlib.metadata.version("deltaloom")
+    made.add_argument("--version", action="version", version=f"deltaloom {version}")
+    commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command, arguments in COMMANDS.items():
+        described = (command.__doc__ or "").rstrip(".")
+        part = commands.add_parser(command.__name__, help=described, description=described)
+        part.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+        part.set_defaults(run=command)
+        for names, options in arguments:
+            part.add_argument(*names, **options)
+    return made
+
+
+def complain(error: Exception, as_json: bool) -> int:
+    """Say in one sentence what is wrong; the exit code."""
+    sentence = str(error)
+    if isinstance(error, OSError):
+        sentence = f"File {error.filename} cannot be used: {error.strerror}"
+    sentence = " ".join(sentence.split())
+    print(f"deltaloom: {sentence}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": {"kind": type(error).__name__, "message": sentence}}))
+    return FAILED if isinstance(error, DoesNotFitError | MismatchError) else UNUSABLE
+
+
+def show(answer: Answer, as_json: bool) -> None:
+    """Print an answer; whoever reads it may stop early."""
+    try:
+        if as_json:
+            print(json.dumps(plain(answer.data), allow_nan=False))
+        else:
+            Console().print(*answer.tables)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 done, 1 a check failed, 2 unusable input or a missing tool."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in words
+    try:
+        options = parser().parse_args(words)
+        # A user's model file may print; stdout is for the answer alone.
+        with Progress() as progress, contextlib.redirect_stdout(sys.stderr):
+            answer = options.run(options, progress)
+    except (DeltaloomError, OSError) as error:
+        return complain(error, as_json)
+    except KeyboardInterrupt:
+        print("deltaloom: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    show(answer, as_json)
+    return answer.status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

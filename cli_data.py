@@ -1,0 +1,108 @@
+"""Arrays that the command line reads and writes: ``.npz`` files, of which nothing is unpickled."""
+
+import os
+import zipfile
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .compiler.errors import DeltaloomError
+from .sim.result import Run
+
+__all__ = ["read_labelled", "read_sequences", "write_outputs"]
+
+REMEDY = "save it with numpy.savez(path, x=array), where lengths=array goes with padded sequences"
+BROKEN = (ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+
+
+def read_sequences(path: str) -> Any:
+    """Sequences of a file: ``x`` as it is, or a list of (time, features) where it has lengths."""
+    return _sequences(path, _arrays(path, ("x", "lengths")))
+
+
+def read_labelled(path: str) -> tuple[Any, Any]:
+    """Sequences and labels of a file.
+
+    ``labels`` is (batch,), one for each sequence, or (batch, time), one for each timestep.
+    """
+    arrays = _arrays(path, ("x", "lengths", "labels"))
+    if "labels" not in arrays:
+        raise DeltaloomError(f"Data file {path} must hold the array 'labels' beside 'x'")
+    x, labels = _sequences(path, arrays), arrays["labels"]
+    if labels.ndim not in (1, 2) or len(labels) != len(x):
+        raise DeltaloomError(
+            f"Labels of {path} must have shape ({len(x)},) or ({len(x)}, time), not {labels.shape}"
+        )
+    if labels.ndim == 2 and isinstance(x, list):
+        return x, [row[: len(sequence)] for row, sequence in zip(labels, x, strict=True)]
+    return x, labels
+
+
+def write_outputs(path: str, run: Run) -> None:
+    """Write outputs, integers and cycles of a run; sequences of other lengths padded with zeros."""
+    arrays = {"cycles": run.cycles}
+    for name, values in (("outputs", run.outputs), ("integers", run.integers)):
+        if isinstance(values, list):
+            arrays["lengths"] = np.array([len(sequence) for sequence in values])
+            shape = (len(values), int(arrays["lengths"].max()), values[0].shape[1])
+            arrays[name] = np.zeros(shape, values[0].dtype)
+            for place, sequence in zip(arrays[name], values, strict=True):
+                place[: len(sequence)] = sequence
+        else:
+            arrays[name] = values
+    target = Path(path)
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with open(aside, "wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        os.replace(aside, target)
+    except OSError as error:
+        raise DeltaloomError(f"Output {path} must be writable: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            aside.unlink()
+
+
+def _arrays(path: str, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise ValueError("it is a single array")
+        with archive:
+            return {name: archive[name] for name in wanted if name in archive}
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DeltaloomError(f"Data file {path} must be a readable file: {reason}") from error
+    except BROKEN as error:
+        reason = "pickled arrays are never loaded" if "pickle" in str(error) else str(error)
+        raise DeltaloomError(
+            f"Data file {path} must be a whole .npz archive of numbers ({reason}): {REMEDY}"
+        ) from error
+
+
+def _sequences(path: str, arrays: dict[str, np.ndarray]) -> Any:
+    if "x" not in arrays:
+        raise DeltaloomError(f"Data file {path} must hold the array 'x': {REMEDY}")
+    x = arrays["x"]
+    if x.ndim != 3 or 0 in x.shape:
+        raise DeltaloomError(
+            f"Array x of {path} must have shape (batch, time, features), none of them 0, "
+            f"not {x.shape}"
+        )
+    if "lengths" not in arrays:
+        return x
+    lengths = arrays["lengths"]
+    if lengths.shape != (len(x),) or lengths.dtype.kind not in "iu":
+        raise DeltaloomError(
+            f"Array lengths of {path} must be integers of shape ({len(x)},), "
+            f"not {lengths.dtype} of shape {lengths.shape}"
+        )
+    if lengths.min() < 1 or lengths.max() > x.shape[1]:
+        raise DeltaloomError(
+            f"Array lengths of {path} must be from 1 to {x.shape[1]}, the timesteps of x, "
+            f"not {lengths.min()} to {lengths.max()}"
+        )
+    return [sequence[:length] for sequence, length in zip(x, lengths.tolist(), strict=True)]

@@ -1,0 +1,176 @@
+"""What the command line shows: tables of results, and progress on the error stream."""
+
+import dataclasses
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .boards.catalogue import Board
+
+__all__ = [
+    "Progress",
+    "board_table",
+    "cells_table",
+    "facts",
+    "layer_table",
+    "plain",
+    "run_tables",
+    "table",
+    "timing_facts",
+]
+
+
+class Progress:
+    """Steps of a long command on stderr: a line for each, and a spinner on a terminal."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self.started: dict[str, float] = {}
+
+    def __enter__(self) -> "Progress":
+        self.status = self.console.status("")
+        self.status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.status.stop()
+
+    def say(self, text: str) -> None:
+        """A step begins."""
+        self.status.update(escape(text))
+        self.console.print(f"[dim]{time.strftime('%H:%M:%S')}[/] {escape(text)}")
+
+    def step(self, name: str, done: bool | None) -> None:
+        """A step begins (False), ends (True), or needs no run (None)."""
+        if done is False:
+            self.started[name] = time.monotonic()
+            self.say(name)
+        elif done:
+            self.say(f"{name} done in {time.monotonic() - self.started[name]:.1f} s")
+        else:
+            self.say(f"{name} is up to date")
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: lists and dicts; numbers that are not finite become None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain(dataclasses.asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
+    """A table: the first column names, the others are numbers."""
+    made = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for position, column in enumerate(columns):
+        made.add_column(column, justify="right" if position else "left", no_wrap=not position)
+    for row in rows:
+        made.add_row(*map(text, row))
+    return made
+
+
+def facts(title: str, values: Mapping[str, Any]) -> Table:
+    """A table of one fact a line."""
+    made = Table(title=title, title_justify="left", show_header=False, box=SIMPLE_HEAD)
+    made.add_column(no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in values.items():
+        made.add_row(name, text(value))
+    return made
+
+
+def text(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,.2f}"
+    return str(value)
+
+
+def percent(share: float) -> str:
+    return f"{share:.1%}" if np.isfinite(share) else "-"
+
+
+def layer_table(layers: list[dict[str, Any]]) -> Table:
+    """Layers of a manifest: how each is folded."""
+    columns = {
+        "cell": "cell",
+        "units": "units",
+        "skip": "skip",
+        "lanes": "lanes",
+        "blocks": "blocks",
+        "folds": "folds",
+        "accumulator_bits": "accumulator bits",
+        "cycles_per_dense_timestep": "cycles a dense timestep",
+    }
+    rows = [[layer["name"], *(layer[key] for key in columns)] for layer in layers]
+    return table("Schedule", ["layer", *columns.values()], rows)
+
+
+def run_tables(summary: dict[str, Any], utilization: dict, skipped: dict) -> list[Table]:
+    """A simulation: its totals, and each layer's utilization and skipped columns."""
+    rows = [
+        [name, percent(share), *(percent(skipped[name].get(o, np.nan)) for o in ("x", "h"))]
+        for name, share in utilization.items()
+    ]
+    columns = ["layer", "lane utilization", "x columns skipped", "h columns skipped"]
+    return [facts("Simulation", summary), table("Layers", columns, rows)]
+
+
+def board_table(boards: list[Board]) -> Table:
+    """The catalogue of boards."""
+    columns = ["luts", "multipliers", "block_rams", "single_port_rams"]
+    rows = [
+        [board.name, board.device, *(getattr(board, name) for name in columns)]
+        + [f"{board.oscillator / 1e6:g}"]
+        for board in boards
+    ]
+    titles = [name.replace("_", " ") for name in columns]
+    return table("Boards", ["board", "device", *titles, "MHz"], rows)
+
+
+def cells_table(report: dict[str, Any], *, deep: bool = False) -> Table:
+    """Cells of a report by component: those of the top level and of the accelerator, or all."""
+    kinds = [kind for kind in report["cells"] if report["cells"][kind] or kind in ("luts",)]
+    rows = [
+        [f"{'  ' * path.count('.')}{path.split('.')[-1]}", *(cells[kind] for kind in kinds)]
+        for path, cells in report["components"].items()
+        if deep or path.count(".") == 0
+    ]
+    rows.append(["total", *(report["cells"][kind] for kind in kinds)])
+    rows.append(["board has", *(report["available"].get(kind) for kind in kinds)])
+    title = f"Cells on {report['board']}"
+    return table(title, ["component", *(kind.replace("_", " ") for kind in kinds)], rows)
+
+
+def timing_facts(report: dict[str, Any]) -> Table:
+    """Speed and products of a build."""
+    return facts(
+        "Build",
+        {
+            "clock reached, MHz": report["mhz"],
+            "clock asked for, MHz": report["constraint"],
+            "met": report["met"],
+            "logic cells": report["logic_cells"],
+            "seed": report["seed"],
+            "bitstream": report["bitstream"],
+        },
+    )
