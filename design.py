@@ -162,6 +162,10 @@ class Design:
             step_cycles=by_sequence if ragged else np.stack(by_sequence),
             utilization=used,
             skipped=skipped,
+            saturated={
+                name: {node: count for node, count in trace.saturated.items() if count}
+                for name, trace in expected.traces.items()
+            },
             simulator=name,
             total_cycles=int(delivered[-1]) + 1,
         )

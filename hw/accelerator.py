@@ -30,6 +30,8 @@ class Accelerator(wiring.Component):
     m_axis_tdata, m_axis_tvalid, m_axis_tready, m_axis_tlast, m_axis_tuser
         Output elements; ``tuser`` on the last element of a timestep, ``tlast`` on the last one of
         a sequence.
+    error : Out(1)
+        A sequence ended within a vector: its ``tlast`` was passed over. Stays until reset.
     """
 
     def __init__(self, network, schedule):
@@ -46,6 +48,7 @@ class Accelerator(wiring.Component):
                 "m_axis_tready": In(1),
                 "m_axis_tlast": Out(1),
                 "m_axis_tuser": Out(1),
+                "error": Out(1),
             }
         )
 
@@ -81,4 +84,7 @@ class Accelerator(wiring.Component):
             self.m_axis_tlast.eq(exit.payload.end & exit.payload.last),
             exit.ready.eq(self.m_axis_tready),
         ]
+        taken = self.s_axis_tvalid & self.s_axis_tready
+        with m.If(taken & self.s_axis_tlast & ~parts[0].ending):
+            m.d.sync += self.error.eq(1)
         return m

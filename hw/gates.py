@@ -102,13 +102,12 @@ class GatePipeline(wiring.Component):
         self._carry_units(m)
         self._values = {}  # (node, cycle) -> signal
         self._connect_affines(m)
-        for state in schedule.gates.memories:
-            self._connect_state(m, state)
+        memories = {state: self._read_state(m, state) for state in schedule.gates.memories}
         for position, node in enumerate(graph.nodes):
             if position in schedule.gates.times and not isinstance(node, Affine | State):
                 self._connect(m, position, node)
-        for state in schedule.gates.memories:
-            self._write_state(m, state)
+        for state, stored in memories.items():
+            self._write_state(m, state, stored)
         m.d.comb += self.output.eq(self._at(m, graph.output, schedule.output_time))
         if self._operand:
             following = graph.next_of(self._operand.source)
@@ -168,7 +167,8 @@ class GatePipeline(wiring.Component):
             m.d.sync += held.eq(total)
             self._values[position, 0] = held
 
-    def _connect_state(self, m, position):
+    def _read_state(self, m, position):
+        """A state's value in its cycle of the pipeline; returns the memory that it comes from."""
         layer = self._schedule.layer
         node, time = layer.graph.nodes[position], self._schedule.gates.times[position]
         stored = memory.Memory(
@@ -184,13 +184,13 @@ class GatePipeline(wiring.Component):
         with m.If(~self.flags_at[time][0]):
             m.d.comb += value.eq(read.data)
         self._values[position, time] = value
-        self._stored = getattr(self, "_stored", {}) | {position: stored}
+        return stored
 
-    def _write_state(self, m, position):
+    def _write_state(self, m, position, stored):
         graph, times = self._schedule.layer.graph, self._schedule.gates.times
         following = graph.next_of(position)
         time = times[following]
-        write = self._stored[position].write_port()
+        write = stored.write_port()
         m.d.comb += [
             write.addr.eq(self.unit_at[time]),
             write.data.eq(self._at(m, following, time)),

@@ -38,6 +38,8 @@ class Receiver(wiring.Component):
         As the encoder takes them; an element leaves a cycle after it came.
     firsts, lasts : Out(2)
         For each list, whether its vector is the first or last one of a sequence.
+    ending : Out(1)
+        The element that is taken, or would be, is the last one of its vector.
     """
 
     def __init__(self, operand, skip):
@@ -57,6 +59,7 @@ class Receiver(wiring.Component):
                 "last": Out(1),
                 "firsts": Out(2),
                 "lasts": Out(2),
+                "ending": Out(1),
             }
         )
 
@@ -65,11 +68,11 @@ class Receiver(wiring.Component):
         buffer, first = Signal(), Signal(init=1)
         held = Signal(range(3))  # lists that are complete and not released
         pause = Signal(range(self._pause + 1))
-        end, take = Signal(), Signal()
+        take = Signal()
         m.d.comb += [
             self.i.ready.eq((held != 2) & (pause == 0)),
             take.eq(self.i.valid & self.i.ready),
-            end.eq(self.index_ahead == self._operand.size - 1),
+            self.ending.eq(self.index_ahead == self._operand.size - 1),
         ]
         m.d.sync += [
             self.valid.eq(take),
@@ -77,14 +80,14 @@ class Receiver(wiring.Component):
             self.value.eq(self.i.payload.value),
             self.fresh.eq(first),
             self.buffer.eq(buffer),
-            self.last.eq(end),
-            held.eq(held + (take & end) - self.released),
+            self.last.eq(self.ending),
+            held.eq(held + (take & self.ending) - self.released),
         ]
         with m.If(pause != 0):
             m.d.sync += pause.eq(pause - 1)
         with m.If(take):
             m.d.sync += self.index_ahead.eq(self.index_ahead + 1)
-            with m.If(end):
+            with m.If(self.ending):
                 m.d.sync += [
                     self.index_ahead.eq(0),
                     buffer.eq(~buffer),

@@ -34,6 +34,8 @@ class Run:
         By layer: useful multiply-accumulates / (lanes * cycles), over the second half of the run.
     skipped : dict of str to dict of str to float
         By layer and operand: share of columns skipped.
+    saturated : dict of str to dict of str to int
+        By layer and rounding: values that its format cut off, where there are any.
     simulator : str
         What ran.
     total_cycles : int
@@ -46,6 +48,7 @@ class Run:
     step_cycles: Any
     utilization: dict[str, float]
     skipped: dict[str, dict[str, float]]
+    saturated: dict[str, dict[str, int]]
     simulator: str
     total_cycles: int
 
