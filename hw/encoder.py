@@ -27,7 +27,8 @@ class Encoder(wiring.Component):
 
     Takes an element a cycle and never stalls. An element is listed :attr:`latency` cycles after it
     came; in ``DELTA`` mode the last value used (the hat) is kept for each index, and the same index
-    must not come again within :func:`~deltaloom.compiler.schedule.spacing` cycles. A list's first entry is always at its start.
+    must not come again within :func:`~deltaloom.compiler.schedule.spacing` cycles. A list's first
+    entry is always at its start.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ def unit_word(folded, widths, sums, unit):
 def test_units_leave_in_order(cycles, integer_network, name, idle):
     """Passes end as soon as the banks allow, or later; each unit's cycle is told beforehand."""
     cell, lanes = CASES[name]
-    (folded,) = schedule(integer_network(cell), lanes).layers
+    (folded,) = schedule(integer_network(cell), {"l.0": lanes}).layers
     widths, rng = sum_widths(folded), np.random.default_rng(0)
     columns = {key: [] for key in ("sums", "store", "captured", "fold", "flags")}
     want, leaves = [], []  # what leaves, and the cycle in which each bank's last unit is selected
@@ -77,8 +77,8 @@ def test_units_leave_in_order(cycles, integer_network, name, idle):
         free + 12,
     )
     got = [
-        (at, *(seen[key][at] for key in ("unit", "accumulators", "unit_flags")))
-        for at in np.flatnonzero(seen["valid"])
+        (at, seen["unit"][at], seen["accumulators"][at - 1], seen["unit_flags"][at])
+        for at in np.flatnonzero(seen["valid"]).tolist()
     ]
     assert got == want
     for at, number, *_ in want:

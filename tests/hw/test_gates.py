@@ -81,7 +81,7 @@ def test_timesteps(bench, integer_network, cell, recipe, distributed):
                 ctx.set(dut.unit_before, before[0])
                 ctx.set(dut.valid, unit is not None)
                 ctx.set(dut.flags, flags)
-                ctx.set(dut.accumulators, 0 if unit is None else int(words[unit]))
+                ctx.set(dut.accumulators, int(words[ahead[0]]))
                 valid = ctx.get(dut.valid_at)
                 if valid >> folded.output_time & 1:
                     outputs.append(ctx.get(dut.output))

@@ -42,7 +42,7 @@ def test_sums(cycles, integer_network, name, blocks):
     """Random entries against products and sums in NumPy, accumulators of either kind."""
     cell, count, options = CASES[name]
     network = integer_network(cell, recipe=Recipe("int5", "int4", **options))
-    (folded,) = schedule(network, count, Target(lane_multipliers=blocks)).layers
+    (folded,) = schedule(network, {"l.0": count}, Target(lane_multipliers=blocks)).layers
     operands = [operand.name for operand in folded.layer.operands]
     width, bits, steps = folded.accumulator_width, 5, 160
     widths = sum_widths(folded)
@@ -88,17 +88,15 @@ def test_sums(cycles, integer_network, name, blocks):
             for n in range(accumulators):
                 low = int(starts[lane]) + n * width
                 stored = int(kept[step]) >> low & (1 << width) - 1
-                total = sums.get((lane, n), 0)
-                begin = 0 if zero[step] else stored if load[step] else total
-                value, weight = int(values[state[step], step]), int(weights[step, lane])
-                if row is not None:
-                    place, shift = uses(folded, row, operands[state[step]])
-                    begin += weight * (value << shift) * bool(real[step] and place == n)
+                begin = 0 if zero[step] else stored if load[step] else sums.get((lane, n), 0)
                 if valid[step]:
-                    # A lane without a row in this fold may hold anything.
-                    sums[lane, n] = wrapped(begin, width) if row is not None else None
+                    sums[lane, n] = None  # a lane without a row in this fold may hold anything
+                    if row is not None and begin is not None:
+                        value, weight = int(values[state[step], step]), int(weights[step, lane])
+                        place, shift = uses(folded, row, operands[state[step]])
+                        product = weight * (value << shift) if real[step] and place == n else 0
+                        sums[lane, n] = wrapped(begin + product, width)
                 if sums.get((lane, n)) is None:
-                    sums.pop((lane, n), None)
                     continue
                 got = int(seen[step]) >> low & (1 << width) - 1
                 assert wrapped(got, width) == sums[lane, n], (step, lane, n)
@@ -112,7 +110,7 @@ def test_lane_latency(cycles):
 
 
 def test_rows_of_lanes(integer_network):
-    (folded,) = schedule(integer_network(LSTM(3, 5)), 3).layers
+    (folded,) = schedule(integer_network(LSTM(3, 5)), {"l.0": 3}).layers
     assert (folded.units, folded.folds) == (3, 4)
     assert [lane_rows(folded, lane) for lane in range(3)] == [
         [0, 3, 2, 1],
@@ -122,6 +120,6 @@ def test_rows_of_lanes(integer_network):
 
 
 def test_only_rows_of_two_sums_take_two_accumulators(integer_network):
-    (folded,) = schedule(integer_network(GRU(3, 5)), 15).layers
+    (folded,) = schedule(integer_network(GRU(3, 5)), {"l.0": 15}).layers
     width = folded.accumulator_width
     assert sum_widths(folded) == [width, width, 2 * width] * 5

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from amaranth.hdl import Fragment
 
 from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear
 from deltaloom.compiler.recipe import Recipe
@@ -22,7 +23,7 @@ CASES = [
 @pytest.mark.parametrize("number", range(len(CASES)))
 def test_every_weight_is_where_its_product_is_made(integer_network, number):
     cell, lanes = CASES[number]
-    (folded,) = schedule(integer_network(cell), lanes).layers
+    (folded,) = schedule(integer_network(cell), {"l.0": lanes}).layers
     layer, graph = folded.layer, folded.layer.graph
     words = weight_words(folded)
     assert words.shape == (folded.passes * folded.columns, lanes)
@@ -44,9 +45,12 @@ def test_every_weight_is_where_its_product_is_made(integer_network, number):
 
 @pytest.mark.parametrize("bits", [2, 5, 8, 16])
 def test_memory_holds_the_words(integer_network, bits):
-    (folded,) = schedule(integer_network(LSTM(3, 5), recipe=Recipe(f"int{bits}")), 7).layers
+    (folded,) = schedule(
+        integer_network(LSTM(3, 5), recipe=Recipe(f"int{bits}")), {"l.0": 7}
+    ).layers
     assert weight_width(folded.layer) == bits
     words, memory = weight_words(folded), weight_memory(folded)
+    Fragment.get(memory, None)  # used
     assert memory.depth == len(words)
     for word, packed in zip(words, memory.init, strict=True):
         fields = [packed >> bits * lane & (1 << bits) - 1 for lane in range(7)]
