@@ -65,6 +65,7 @@ def check_layer(layer: IntegerLayer) -> None:
     for affine in affines:
         for path in affine.paths:
             check_path(layer, affine, path)
+    check_operands(layer)
     check_theta(layer)
     check_names("weights", layer, {a.key(p) for a in affines for p in a.paths}, set(layer.weights))
     check_names("biases", layer, {a.name for a in affines}, set(layer.biases))
@@ -144,13 +145,16 @@ def check_format(what: str, format: Format | None, width: int) -> Format:
 
 
 def check_path(layer: IntegerLayer, affine: Affine, path: Path) -> None:
-    """A path reads the layer's input, a state, or a rounded value, by its name."""
+    """A path reads the layer's input, a state, or a state's rounding, by its name."""
     what = f"Path {layer.name}.{affine.key(path)}"
     check_format(what, path.format, MAX_PARAMETER)
     node = layer.graph.nodes[path.operand]
-    require(isinstance(node, Input | State | Rescale), f"{what} must read a rounded value")
-    check_format(f"Operand of {what}", node.format, MAX_PARAMETER)
     source = layer.graph.nodes[node.operand] if isinstance(node, Rescale) else node
+    require(
+        isinstance(source, State) or isinstance(node, Input),
+        f"{what} must read the input, a state, or a state's rounding",
+    )
+    check_format(f"Operand of {what}", node.format, MAX_PARAMETER)
     require(path.name == source.name, f"{what} must be named after {source.name}")
     for _, other in layer.graph.of(Affine):
         for same in other.paths:
@@ -158,6 +162,15 @@ def check_path(layer: IntegerLayer, affine: Affine, path: Path) -> None:
                 same.name != path.name or same.operand == path.operand,
                 f"{what} must read its operand in the format of {other.key(same)}",
             )
+
+
+def check_operands(layer: IntegerLayer) -> None:
+    """An engine has a list for the input, and one for a state at the most."""
+    sources = [type(layer.graph.nodes[operand.source]) for operand in layer.operands]
+    require(
+        sources in ([Input], [Input, State]),
+        f"Layer {layer.name} must multiply its input, and at most one state, with weights",
+    )
 
 
 def check_theta(layer: IntegerLayer) -> None:
