@@ -76,7 +76,12 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> 
     """A table: the first column names, the others are numbers."""
     made = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for position, column in enumerate(columns):
-        made.add_column(column, justify="right" if position else "left", no_wrap=not position)
+        made.add_column(
+            column,
+            justify="right" if position else "left",
+            no_wrap=not position,
+            min_width=max(map(len, column.split())),
+        )
     for row in rows:
         made.add_row(*map(text, row))
     return made

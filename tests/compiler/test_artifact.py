@@ -139,7 +139,7 @@ def test_size(make_network, tmp_path):
     assert sizes.weights == 4 * 64 * 128
     assert sizes.float32 == 4 * (4 * 64 * 128 + 4 * 64)
     assert sizes.total == sizes.weights + sizes.biases + sizes.tables
-    assert sizes.tables == 2 * 512 * 36 // 8
+    assert sizes.tables == 512 * (32 + 36) // 8
     path = tmp_path / "model.safetensors"
     save(network, path)
     stored = safetensors.numpy.load_file(path)
