@@ -15,14 +15,8 @@ from rich.console import Console, RenderableType
 from . import cli_display as display
 from .boards import catalogue
 from .cli_data import read_labelled, read_sequences, write_outputs
-from .cli_display import Progress, plain
-from .compiler.errors import (
-    DeltaloomError,
-    DoesNotFitError,
-    MismatchError,
-    ToolMissingError,
-    UnsupportedError,
-)
+from .cli_display import DONE, FAILED, INTERRUPTED, Progress, complain, plain
+from .compiler.errors import DeltaloomError, ToolMissingError, UnsupportedError
 from .compiler.recipe import Recipe
 from .design import generate as generate_design
 from .model import load
@@ -31,8 +25,6 @@ from .project import open_design
 from .sim.tools import SIMULATORS
 
 __all__ = ["main"]
-
-DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 
 @dataclass
@@ -240,18 +232,6 @@ def parser() -> Parser:
     return made
 
 
-def complain(error: Exception, as_json: bool) -> int:
-    """Say in one sentence what is wrong; the exit code."""
-    sentence = str(error)
-    if isinstance(error, OSError):
-        sentence = f"File {error.filename} cannot be used: {error.strerror}"
-    sentence = " ".join(sentence.split())
-    print(f"deltaloom: {sentence}", file=sys.stderr)
-    if as_json:
-        print(json.dumps({"error": {"kind": type(error).__name__, "message": sentence}}))
-    return FAILED if isinstance(error, DoesNotFitError | MismatchError) else UNUSABLE
-
-
 def show(answer: Answer, as_json: bool) -> None:
     """Print an answer; whoever reads it may stop early."""
     try:
@@ -274,7 +254,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with Progress() as progress, contextlib.redirect_stdout(sys.stderr):
             answer = options.run(options, progress)
     except (DeltaloomError, OSError) as error:
-        return complain(error, as_json)
+        sentence, status = complain(error)
+        if as_json:
+            print(json.dumps({"error": {"kind": type(error).__name__, "message": sentence}}))
+        return status
     except KeyboardInterrupt:
         print("deltaloom: interrupted", file=sys.stderr)
         return INTERRUPTED

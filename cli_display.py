@@ -1,6 +1,7 @@
 """What the command line shows: tables of results, and progress on the error stream."""
 
 import dataclasses
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,11 +13,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from .boards.catalogue import Board
+from .compiler.errors import DoesNotFitError, MismatchError
 
 __all__ = [
+    "DONE",
+    "FAILED",
+    "INTERRUPTED",
+    "UNUSABLE",
     "Progress",
     "board_table",
     "cells_table",
+    "complain",
     "facts",
     "layer_table",
     "plain",
@@ -24,6 +31,20 @@ __all__ = [
     "table",
     "timing_facts",
 ]
+
+DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: done, a check failed, unusable input or a missing tool, interrupted by the user."""
+
+
+def complain(error: Exception) -> tuple[str, int]:
+    """Say on stderr what is wrong; the sentence and the exit code."""
+    sentence = str(error)
+    if isinstance(error, OSError):
+        sentence = f"File {error.filename} cannot be used: {error.strerror}"
+    sentence = " ".join(sentence.split())
+    print(f"deltaloom: {sentence}", file=sys.stderr)
+    failed = isinstance(error, DoesNotFitError | MismatchError)
+    return sentence, FAILED if failed else UNUSABLE
 
 
 class Progress:
