@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from .graph import Activation, Add, Affine, Graph, Input, Mul, Node, Path, State, Sub
+from .graph import Activation, Add, Affine, Constant, Graph, Input, Mul, Node, Path, State, Sub
 
 __all__ = ["Cell", "Value", "relu", "sigmoid", "tanh", "trace"]
 
@@ -102,6 +102,10 @@ class Cell:
         paths = tuple(Path(name=o.node.name, operand=o.position) for o in operands)
         tracer = operands[0]._tracer
         return tracer.append(Affine(name=name, size=self.hidden_size, paths=paths))
+
+    def constant(self, name: str, beside: Value) -> Value:
+        """A learned vector of the size of ``beside``, a value of the same timestep."""
+        return beside._tracer.append(Constant(name=name, size=beside.node.size))
 
 
 def trace(cell: Cell) -> Graph:

@@ -16,7 +16,19 @@ from .exact import (
     rescale,
 )
 from .fixed import Format
-from .graph import Activation, Affine, Binary, Graph, Input, Mul, Node, Path, Rescale, State
+from .graph import (
+    Activation,
+    Affine,
+    Binary,
+    Constant,
+    Graph,
+    Input,
+    Mul,
+    Node,
+    Path,
+    Rescale,
+    State,
+)
 from .integer import MAX_ACCUMULATOR, MAX_ALIGNMENT, IntegerLayer, IntegerNetwork, Skip
 from .network import LastStep
 from .pwl import FUNCTIONS, MAX_SLOPE, MAX_WORD, PiecewiseLinear
@@ -69,6 +81,8 @@ def check_layer(layer: IntegerLayer) -> None:
     check_theta(layer)
     check_names("weights", layer, {a.key(p) for a in affines for p in a.paths}, set(layer.weights))
     check_names("biases", layer, {a.name for a in affines}, set(layer.biases))
+    constants = {node.name for _, node in graph.of(Constant)}
+    check_names("constants", layer, constants, set(layer.constants))
     tabled = {node.name for _, node in graph.of(Activation) if node.function != "relu"}
     check_names("tables", layer, tabled, set(layer.tables))
     for affine in affines:
@@ -220,6 +234,11 @@ def check_value(layer: IntegerLayer, node: Node, intervals: Sequence[Interval]) 
     match node:
         case Input() | State() | Affine():
             return Interval.of(format)
+        case Constant():
+            values = layer.constants[node.name]
+            check_array(what, values, (node.size,))
+            require(format.holds(values), f"{what} must lie within {format}")
+            return Interval(int(values.min()), int(values.max()), format.frac)
         case Rescale():
             shift = operands[0].frac - format.frac
             require(

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import pwl
 from .errors import DeltaloomError
-from .graph import Activation, Add, Affine, Graph, Mul, Node, State, Sub
+from .graph import Activation, Add, Affine, Constant, Graph, Mul, Node, State, Sub
 from .network import LastStep, Layer, Network
 
 __all__ = ["Layout", "Observer", "as_sequences", "evaluate", "state_dependent"]
@@ -153,6 +153,8 @@ def _evaluate_layer(
     weights = {name: np.ascontiguousarray(values.T) for name, values in layer.parameters.items()}
 
     values = {graph.input[0]: x}
+    for position, constant in graph.of(Constant):
+        values[position] = np.broadcast_to(layer.parameters[constant.name], (len(x), constant.size))
     sums = {
         affine.name: np.broadcast_to(layer.parameters[affine.name], (len(x), affine.size))
         for _, affine in graph.of(Affine)

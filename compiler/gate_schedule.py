@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .graph import Activation, Add, Affine, Graph, Input, Mul, Rescale, State, Sub
+from .graph import Activation, Add, Affine, Constant, Graph, Input, Mul, Rescale, State, Sub
 
 __all__ = ["ACTIVATION_LATENCY", "MULTIPLIER_LATENCY", "GateSchedule", "schedule_gates"]
 
@@ -23,17 +23,21 @@ class GateSchedule:
         operands, states that only they read) are missing.
     memories : tuple of int
         States that the pipeline reads, and therefore keeps in a memory.
+    constants : tuple of int
+        Constants that it reads.
     """
 
     times: Mapping[int, int]
     memories: tuple[int, ...]
+    constants: tuple[int, ...]
 
 
 def schedule_gates(graph: Graph, operand_nodes: frozenset[int]) -> GateSchedule:
     """Place the element-wise part of a quantized cell graph as soon as its operands allow.
 
-    States are read from their memory as late as their first reader permits, so that they need no
-    balancing registers. ``operand_nodes`` are the nodes that feed matrix-vector products alone.
+    States and constants are read from their memories as late as their first reader permits, so
+    that they need no balancing registers. ``operand_nodes`` are the nodes that feed matrix-vector
+    products alone.
     """
     memories = tuple(
         position
@@ -43,12 +47,13 @@ def schedule_gates(graph: Graph, operand_nodes: frozenset[int]) -> GateSchedule:
             for reader in graph.readers(position)
         )
     )
-    times: dict[int, int] = dict.fromkeys(memories, 0)
+    constants = tuple(position for position, _ in graph.of(Constant))
+    times: dict[int, int] = dict.fromkeys(memories + constants, 0)
     for position, node in enumerate(graph.nodes):
         if position in operand_nodes:
             continue
         match node:
-            case Input() | State():
+            case Input() | State() | Constant():
                 continue
             case Affine():
                 times[position] = 0
@@ -63,9 +68,9 @@ def schedule_gates(graph: Graph, operand_nodes: frozenset[int]) -> GateSchedule:
                 times[position] = max(times[node.a], times[node.b])
             case _:
                 raise AssertionError(f"no stage for {node}")
-    for state in memories:
-        readers = [r for r in graph.readers(state) if r in times]
-        times[state] = min(
+    for position in memories + constants:
+        readers = [r for r in graph.readers(position) if r in times]
+        times[position] = min(
             max(times[operand] for operand in graph.nodes[reader].operands) for reader in readers
         )
-    return GateSchedule(times, memories)
+    return GateSchedule(times, memories, constants)

@@ -14,6 +14,7 @@ __all__ = [
     "Activation",
     "Add",
     "Affine",
+    "Constant",
     "Graph",
     "Input",
     "Mul",
@@ -47,6 +48,11 @@ class Input(Node):
 @dataclass(frozen=True, kw_only=True)
 class State(Node):
     """What :attr:`Graph.next_states` gave in the previous timestep; zero in a sequence's first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant(Node):
+    """A learned vector that stays, an element a unit: a peephole, SRU's v_f. Named as the node."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,6 +97,8 @@ class IntegerLayer:
         Int64 (rows, columns) by ``gate.operand``; formats are in the graph's paths.
     biases : mapping of str to numpy.ndarray
         Int64 (rows,) by gate, with the fraction bits of the gate's accumulator.
+    constants : mapping of str to numpy.ndarray
+        Int64 (units,) by name of the constant node.
     tables : mapping of str to PiecewiseLinear
         By name of the activation node; ``relu`` has none.
     skip : Skip
@@ -110,6 +112,7 @@ class IntegerLayer:
     graph: Graph
     weights: Mapping[str, np.ndarray]
     biases: Mapping[str, np.ndarray]
+    constants: Mapping[str, np.ndarray]
     tables: Mapping[str, PiecewiseLinear]
     skip: Skip
     theta: Mapping[str, int]

@@ -16,7 +16,7 @@ from .exact import (
 )
 from .fixed import Format
 from .formats import LayerFormats
-from .graph import Activation, Affine, Binary, Graph, Input, Mul, Node, Rescale, State
+from .graph import Activation, Affine, Binary, Constant, Graph, Input, Mul, Node, Rescale, State
 from .network import Layer
 from .pwl import PiecewiseLinear
 from .weights import IntegerParameters
@@ -107,6 +107,11 @@ class Legaliser:
         match node:
             case Input():
                 return self.append(node, Interval.of(self.formats.input))
+            case Constant(name=name):
+                format = self.formats.elementwise[name]
+                integers = format.quantize(self.layer.parameters[name])
+                interval = Interval(int(integers.min()), int(integers.max()), format.frac)
+                return self.append(node, interval, format)
             case State(name=name):
                 return self.append(node, Interval.of(self.formats.states[name]))
             case Affine():

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import DeltaloomError
-from .graph import Affine, Graph
+from .graph import Affine, Constant, Graph
 
 __all__ = ["LastStep", "Layer", "Network", "parameter_shapes"]
 
 
 def parameter_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
-    """Shape of every weight matrix (``gate.operand``) and bias (``gate``) of a cell graph."""
+    """Shape of every weight matrix (``gate.operand``), bias (``gate``) and constant of a graph."""
     shapes: dict[str, tuple[int, ...]] = {}
     for _, affine in graph.of(Affine):
         for path in affine.paths:
             shapes[affine.key(path)] = (affine.size, graph.nodes[path.operand].size)
         shapes[affine.name] = (affine.size,)
-    return shapes
+    return shapes | {constant.name: (constant.size,) for _, constant in graph.of(Constant)}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Layer:
     graph : Graph
         One timestep.
     parameters : mapping of str to numpy.ndarray
-        Float64 weights (rows, columns) and biases (rows,) by the names of
+        Float64 weights (rows, columns), biases (rows,) and constants (size,) by the names of
         :func:`parameter_shapes`.
     """
 

@@ -235,7 +235,7 @@ def line_error(function: str, source: Format, target: Format, segments: int) -> 
 def fit_segments(
     function: str, source: Format, target: Format, segments: int, word_width: int
 ) -> PiecewiseLinear:
-    """The best table of a given number of segments whose words are not wider than ``word_width``."""
+    """The best table of a number of segments whose words have at most ``word_width`` bits."""
     real = samples(function, source, target, segments)
     tables = []
     for shift in range(MAX_WORD - target.width, -1, -1):

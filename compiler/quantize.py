@@ -6,7 +6,7 @@ from typing import Any
 from .calibrate import calibrate
 from .checks import check_network
 from .formats import LayerFormats, choose_formats, fit_tables
-from .graph import Activation, Affine
+from .graph import Activation, Affine, Constant
 from .integer import IntegerLayer, IntegerNetwork, Skip
 from .legalise import legalise, prune
 from .network import LastStep, Layer, Network
@@ -53,7 +53,7 @@ def pruned(layer: Layer | LastStep) -> Layer | LastStep:
     if isinstance(layer, LastStep):
         return layer
     graph = prune(layer.graph)
-    used = {affine.name for _, affine in graph.of(Affine)}
+    used = {node.name for node in graph.nodes if isinstance(node, Affine | Constant)}
     parameters = {
         name: values for name, values in layer.parameters.items() if name.split(".")[0] in used
     }
@@ -78,6 +78,10 @@ def quantize_layer(
             if node.function in tables
         },
         skip=Skip(recipe.skip),
+        constants={
+            node.name: formats.elementwise[node.name].quantize(layer.parameters[node.name])
+            for _, node in graph.of(Constant)
+        },
         theta={
             operand: recipe.theta_of(layer.name, operand) for operand in sorted(formats.operands)
         },

@@ -15,6 +15,7 @@ from .graph import (
     Activation,
     Add,
     Affine,
+    Constant,
     Graph,
     Input,
     Mul,
@@ -34,7 +35,8 @@ Tensors = dict[str, np.ndarray]
 """Int64 arrays by name."""
 
 OPERATIONS: dict[str, type[Node]] = {
-    kind.__name__: kind for kind in (Input, State, Affine, Add, Sub, Mul, Activation, Rescale)
+    kind.__name__: kind
+    for kind in (Input, State, Constant, Affine, Add, Sub, Mul, Activation, Rescale)
 }
 FORMAT = re.compile(r"s([1-9][0-9]?)\.(0|-?[1-9][0-9]{0,2})")
 LARGEST = 1 << 40
@@ -58,8 +60,9 @@ def tensors_of(network: IntegerNetwork) -> Tensors:
         found[f"table.{index}.slope"] = table.slope
     for index, layer in enumerate(network.layers):
         if isinstance(layer, IntegerLayer):
-            for name, values in (*layer.weights.items(), *layer.biases.items()):
-                found[f"layer.{index}.{name}"] = values
+            for group in (layer.weights, layer.biases, layer.constants):
+                for name, values in group.items():
+                    found[f"layer.{index}.{name}"] = values
     return found
 
 
@@ -182,6 +185,11 @@ def rebuild_layer(
             for key in [affine.key(path)]
         },
         biases={affine.name: take(f"layer.{index}.{affine.name}") for affine in affines},
+        constants={
+            node.name: take(f"layer.{index}.{node.name}")
+            for node in nodes
+            if isinstance(node, Constant)
+        },
         tables={node: tables[place] for node, place in uses.items()},
         skip=Skip(text(values["skip"], f"Skip of {what}")),
         theta={

@@ -6,7 +6,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.fixed import Format, width_for
-from ..compiler.graph import Activation, Add, Affine, Mul, Rescale, State, Sub
+from ..compiler.graph import Activation, Add, Affine, Constant, Mul, Rescale, State, Sub
 from .delay import delayed
 from .multiplier import Multiplier
 from .pwl import Activation as PiecewiseLinear
@@ -102,9 +102,11 @@ class GatePipeline(wiring.Component):
         self._carry_units(m)
         self._values = {}  # (node, cycle) -> signal
         self._connect_affines(m)
+        for constant in schedule.gates.constants:
+            self._read_constant(m, constant)
         memories = {state: self._read_state(m, state) for state in schedule.gates.memories}
         for position, node in enumerate(graph.nodes):
-            if position in schedule.gates.times and not isinstance(node, Affine | State):
+            if position in schedule.gates.times and not isinstance(node, Affine | State | Constant):
                 self._connect(m, position, node)
         for state, stored in memories.items():
             self._write_state(m, state, stored)
@@ -167,6 +169,24 @@ class GatePipeline(wiring.Component):
             m.d.sync += held.eq(total)
             self._values[position, 0] = held
 
+    def _unit_before(self, time):
+        """The unit that is in a cycle of the pipeline in the next clock cycle."""
+        return self.unit_at[time - 1] if time else self.unit_ahead
+
+    def _read_constant(self, m, position):
+        layer, time = self._schedule.layer, self._schedule.gates.times[position]
+        node = layer.graph.nodes[position]
+        stored = memory.Memory(
+            shape=shape_of(node.format),
+            depth=max(2, layer.units),
+            init=layer.constants[node.name].tolist(),
+            attrs=ram_attributes(layer.units, self._schedule.target, rom=True),
+        )
+        m.submodules[f"constant_{node.name}"] = stored
+        read = stored.read_port()
+        m.d.comb += read.addr.eq(self._unit_before(time))
+        self._values[position, time] = read.data
+
     def _read_state(self, m, position):
         """A state's value in its cycle of the pipeline; returns the memory that it comes from."""
         layer = self._schedule.layer
@@ -179,7 +199,7 @@ class GatePipeline(wiring.Component):
         )
         m.submodules[f"state_{node.name}"] = stored
         read = stored.read_port()
-        m.d.comb += read.addr.eq(self.unit_at[time - 1] if time else self.unit_ahead)
+        m.d.comb += read.addr.eq(self._unit_before(time))
         value = Signal(shape_of(node.format), name=node.name)
         with m.If(~self.flags_at[time][0]):
             m.d.comb += value.eq(read.data)

@@ -78,6 +78,11 @@ def layer_memories(schedule: LayerSchedule) -> list[Storage]:
         state = nodes[position]
         assert state.format is not None
         add(f"state_{state.name}", state.format.width, layer.units)
+    for position in schedule.gates.constants:
+        constant = nodes[position]
+        assert constant.format is not None
+        block_ram = in_block_ram(layer.units)
+        add(f"constant_{constant.name}", constant.format.width, layer.units, block_ram)
     for _, activation in layer.graph.of(Activation):
         if activation.function != "relu":
             table = layer.tables[activation.name]

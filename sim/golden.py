@@ -11,7 +11,18 @@ import numpy as np
 
 from ..compiler.errors import DeltaloomError
 from ..compiler.fixed import Format
-from ..compiler.graph import Activation, Add, Affine, Input, Mul, Node, Rescale, State, Sub
+from ..compiler.graph import (
+    Activation,
+    Add,
+    Affine,
+    Constant,
+    Input,
+    Mul,
+    Node,
+    Rescale,
+    State,
+    Sub,
+)
 from ..compiler.integer import IntegerLayer, IntegerNetwork, Operand, Skip
 from ..compiler.network import LastStep
 
@@ -134,7 +145,7 @@ class _LayerModel:
         fused = {graph.readers(position)[0] for position, _ in graph.of(Affine)}
         self.steps: list[tuple[int, Step]] = []
         for position, node in enumerate(graph.nodes):
-            if not isinstance(node, Input | State | Affine) and position not in fused:
+            if not isinstance(node, Input | State | Constant | Affine) and position not in fused:
                 self.steps.append((position, self._step(position, node)))
 
     def _place_rows(self) -> None:
@@ -289,6 +300,10 @@ class _LayerModel:
         for position, state in graph.of(State):
             assert state.format is not None
             values[position] = np.zeros((batch, state.size), _integer_type(state.format))
+        for position, constant in graph.of(Constant):
+            assert constant.format is not None
+            kind = _integer_type(constant.format)
+            values[position] = layer.constants[constant.name].astype(kind)
         following = [(p, graph.next_of(p)) for p, _ in graph.of(State)]
         gates = [(graph.readers(p)[0], self.rows[p]) for p, _ in self.affines]
         derived = [(at, step) for at, step in self.steps if self._before_sums(at)]

@@ -341,7 +341,7 @@ def test_a_forged_header_is_refused(whole, tmp_path, choice, value):
         (
             ("model", "layers", 0, "nodes", 3, "operation"),
             "Exec",
-            "Node of Layer rnn.0 must be one of Input, State, Affine, Add, Sub, Mul, Activation, "
+            "Node of Layer rnn.0 must be one of Input, State, Constant, Affine, Add, Sub, Mul, Activation, "
             "Rescale",
         ),
         (
