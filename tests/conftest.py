@@ -88,10 +88,18 @@ def make_run():
 
 @pytest.fixture(scope="session")
 def prove():
-    """``prove(network, lanes, ...)``: outputs, markers and cycles in pysim equal the models'."""
+    """``prove(network, lanes, ...)``: outputs, markers and cycles in pysim equal the models'.
 
-    def prove(*arguments, **options):
-        return check_case(make_case(*arguments, **options))
+    One simulator runs with each probability of ``stalls`` on both streams.
+    """
+
+    def prove(*arguments, stalls=(0.0,), **options):
+        simulator = None
+        for stall in stalls:
+            case = make_case(*arguments, stall=stall, **options)
+            simulator = simulator or pysim.build(*build(case))
+            capture = check_case(case, simulator)
+        return capture
 
     return prove
 

@@ -42,7 +42,7 @@ def run_cycles(dut, inputs, outputs, cycles=None):
     return seen
 
 
-def run_stream(dut, beats, *, seed=0, stall=0.0, idle=40, cap=20_000):
+def run_stream(dut, beats, *, seed=0, stall=0.0, idle=150, cap=20_000):
     """Beats that leave a component with streams ``i`` and ``o`` when ``beats`` are fed.
 
     Beats are dicts of integers. Nothing may have come for ``idle`` cycles at the end.

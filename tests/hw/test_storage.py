@@ -1,0 +1,56 @@
+# amaranth: UnusedElaboratable=no
+
+import re
+
+import pytest
+from amaranth.back import rtlil
+
+from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ReluRNN
+from deltaloom.compiler.recipe import Recipe
+from deltaloom.compiler.schedule import schedule
+from deltaloom.compiler.target import GENERIC, Target
+from deltaloom.hw.engine import Engine
+from deltaloom.hw.ram_style import in_block_ram, ram_attributes
+from deltaloom.hw.storage import layer_memories
+
+MEMORY = re.compile(r"((?: *attribute [^\n]*\n)*) *memory width (\d+) size (\d+) ")
+
+
+@pytest.mark.parametrize("skip", ["none", "zero", "delta"])
+@pytest.mark.parametrize("target", [GENERIC, Target(False, False)], ids=["ecp5", "ice40"])
+@pytest.mark.parametrize(
+    ("cell", "lanes"),
+    [
+        (LSTM(7, 70), 16),
+        (GRU(3, 5), 4),
+        (RNN(66, 5), 3),
+        (ReluRNN(1, 1), 1),
+        (Linear(5, 3), 2),
+        (Linear(2, 90, "tanh"), 4),
+    ],
+    ids=["LSTM", "GRU", "RNN", "ReluRNN", "Linear", "Linear tanh"],
+)
+def test_lists_every_memory_of_the_engine(integer_network, cell, lanes, target, skip):
+    network = integer_network(cell, recipe=Recipe(skip=skip))
+    (folded,) = schedule(network, {"l.0": lanes}, target).layers
+    text = rtlil.convert(Engine(folded), name="top", emit_src=False)
+    found = []
+    for attributes, width, depth in MEMORY.findall(text):
+        style = re.search(r'\\ram_style "(\w+)"', attributes)
+        found.append((int(width), int(depth), style[1] == "block" if style else None))
+    listed = [(m.width, max(2, m.depth), m.block_ram) for m in layer_memories(folded)]
+    # The queue's style is left to synthesis, and its last word is a register.
+    width, depth, _ = listed.pop()
+    assert [size for *size, block in found if block is None] == [[width, depth - 1]]
+    assert sorted(entry for entry in found if entry[2] is not None) == sorted(listed)
+
+
+def test_small_memories_are_distributed_where_there_are_such():
+    assert not in_block_ram(64, GENERIC)
+    assert in_block_ram(65, GENERIC)
+    assert in_block_ram(1, Target(distributed_memory=False))
+    assert ram_attributes(64, GENERIC)["ram_style"] == "distributed"
+    assert ram_attributes(65, GENERIC)["ram_style"] == "block"
+    assert ram_attributes(2, Target(distributed_memory=False))["ram_style"] == "block"
+    assert ram_attributes(65, GENERIC, rom=True)["ram_style"] == "block"
+    assert ram_attributes(64, GENERIC, rom=True).get("ram_style") != "block"
