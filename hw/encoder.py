@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..compiler.integer import Skip
 from ..compiler.schedule import ENCODER_LATENCY, PINGPONG
 from .delay import delayed
-from .storage import ram_attributes
+from .ram_style import ram_attributes
 
 __all__ = ["Encoder", "entry_layout"]
 

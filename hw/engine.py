@@ -9,9 +9,9 @@ from .drain import Drain
 from .encoder import Encoder, entry_layout
 from .gates import GatePipeline
 from .lanes import Lanes
+from .ram_style import ram_attributes
 from .receiver import Receiver, element_layout
 from .sequencer import Sequencer
-from .storage import ram_attributes
 from .weights import weight_memory
 
 __all__ = ["Engine", "output_layout"]

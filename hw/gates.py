@@ -10,9 +10,9 @@ from ..compiler.graph import Activation, Add, Affine, Constant, Mul, Rescale, St
 from .delay import delayed
 from .multiplier import Multiplier
 from .pwl import Activation as PiecewiseLinear
+from .ram_style import ram_attributes
 from .rescale import Rescale as Narrow
 from .rescale import shape_of
-from .storage import ram_attributes
 
 __all__ = ["GatePipeline", "bias_layout"]
 

@@ -8,8 +8,8 @@ from ..compiler.fixed import width_for
 from ..compiler.gate_schedule import ACTIVATION_LATENCY
 from ..compiler.target import GENERIC
 from .multiplier import Multiplier
+from .ram_style import ram_attributes
 from .rescale import shape_of
-from .storage import ram_attributes
 
 __all__ = ["Activation", "line_layout"]
 

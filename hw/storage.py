@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from ..compiler.graph import Activation
 from ..compiler.integer import Skip
 from ..compiler.schedule import PINGPONG, LayerSchedule
-from ..compiler.target import GENERIC, Target
+from .encoder import entry_layout, index_width
+from .engine import output_layout
+from .gates import bias_layout
+from .lanes import sum_widths, weight_width
+from .pwl import line_layout
+from .ram_style import in_block_ram
 
-__all__ = ["Storage", "in_block_ram", "layer_memories", "ram_attributes"]
-
-DISTRIBUTED_DEPTH = 64  # words; deeper memories take fewer resources in block RAM
+__all__ = ["Storage", "layer_memories"]
 
 
 @dataclass(frozen=True)
@@ -32,31 +35,8 @@ class Storage:
     block_ram: bool
 
 
-def in_block_ram(depth: int, target: Target = GENERIC) -> bool:
-    """Whether a memory of so many words lies in block RAM; a ROM does not depend on the target."""
-    return depth > DISTRIBUTED_DEPTH or not target.distributed_memory
-
-
-def ram_attributes(depth: int, target: Target, *, rom: bool = False) -> dict[str, str | int]:
-    """Attributes that pin a memory's style, so that synthesis does not choose by its own lights.
-
-    A small ROM is plain logic. No written memory of ours uses what it reads from a word in the
-    very cycle in which that word is written, so synthesis need not define it.
-    """
-    if rom:
-        return {"ram_style": "block" if in_block_ram(depth) else "logic"}
-    style = "block" if in_block_ram(depth, target) else "distributed"
-    return {"ram_style": style, "no_rw_check": 1}
-
-
 def layer_memories(schedule: LayerSchedule) -> list[Storage]:
     """The memories of a layer's engine."""
-    from .encoder import entry_layout, index_width
-    from .engine import output_layout
-    from .gates import bias_layout
-    from .lanes import sum_widths, weight_width
-    from .pwl import line_layout
-
     layer, nodes = schedule.layer, schedule.layer.graph.nodes
     found = []
 

@@ -341,8 +341,8 @@ def test_a_forged_header_is_refused(whole, tmp_path, choice, value):
         (
             ("model", "layers", 0, "nodes", 3, "operation"),
             "Exec",
-            "Node of Layer rnn.0 must be one of Input, State, Constant, Affine, Add, Sub, Mul, Activation, "
-            "Rescale",
+            "Node of Layer rnn.0 must be one of Input, State, Constant, Affine, Add, Sub, Mul, "
+            "Activation, Rescale",
         ),
         (
             ("model", "layers", 0, "nodes", 4, "operand"),
