@@ -7,14 +7,23 @@ from amaranth.back import rtlil, verilog
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ReluRNN
+from deltaloom.compiler.cells import (
+    GRU,
+    LSTM,
+    RNN,
+    CoupledLSTM,
+    LiGRU,
+    Linear,
+    PeepholeLSTM,
+    ReluRNN,
+)
 from deltaloom.compiler.errors import DeltaloomError, ToolMissingError
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import rows_of
 from deltaloom.compiler.target import Target
 from deltaloom.sim import choice, tools
 
-CELLS = [GRU, LSTM, RNN, Linear, ReluRNN]
+CELLS = [GRU, LSTM, RNN, Linear, ReluRNN, LiGRU, CoupledLSTM, PeepholeLSTM]
 SIZES = st.integers(1, 12)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ReluRNN
+from deltaloom.compiler.cells import GRU, LSTM, RNN, LiGRU, Linear, PeepholeLSTM, ReluRNN
 from deltaloom.compiler.graph import Affine
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import schedule
@@ -18,6 +18,8 @@ CELLS = [
     GRU(2, 1),
     RNN(3, 5),
     ReluRNN(2, 4),
+    LiGRU(3, 4),
+    PeepholeLSTM(2, 3),
     Linear(4, 3),
     Linear(2, 5, "tanh"),
     Linear(2, 3, "relu"),
@@ -44,8 +46,8 @@ def sums_of(folded, x, h):
 @pytest.mark.parametrize("distributed", [True, False], ids=["ecp5", "ice40"])
 @pytest.mark.parametrize(
     "recipe",
-    [Recipe(), Recipe("int4", "int6", elementwise=9, output=5), Recipe("int16", "int16")],
-    ids=["8 bits", "narrow", "16 bits"],
+    [Recipe(), Recipe("int4", "int6", elementwise=9, output=5), Recipe("int16", "int15")],
+    ids=["8 bits", "narrow", "wide"],
 )
 @pytest.mark.parametrize("cell", CELLS, ids=lambda c: f"{type(c).__name__}-{c.hidden_size}")
 def test_timesteps(bench, integer_network, cell, recipe, distributed):

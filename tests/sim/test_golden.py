@@ -7,13 +7,23 @@ from math import floor
 import numpy as np
 import pytest
 
-from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ReluRNN
+from deltaloom.compiler.cells import (
+    GRU,
+    LSTM,
+    RNN,
+    CoupledLSTM,
+    LiGRU,
+    Linear,
+    PeepholeLSTM,
+    ReluRNN,
+)
 from deltaloom.compiler.errors import DeltaloomError
 from deltaloom.compiler.fixed import Format
 from deltaloom.compiler.graph import (
     Activation,
     Add,
     Affine,
+    Constant,
     Graph,
     Input,
     Mul,
@@ -27,7 +37,7 @@ from deltaloom.compiler.recipe import Recipe
 from deltaloom.sim import golden
 from deltaloom.sim.sequences import random_sequences
 
-CELLS = [LSTM, GRU, RNN, ReluRNN, Linear]
+CELLS = [LSTM, GRU, RNN, ReluRNN, Linear, LiGRU, CoupledLSTM, PeepholeLSTM]
 
 
 class Interpreter:
@@ -53,6 +63,8 @@ class Interpreter:
                     values[position] = list(x)
                 case State():
                     values[position] = self.states[position]
+                case Constant():
+                    values[position] = layer.constants[node.name].tolist()
                 case Affine():
                     for path in node.paths:
                         operand = layer.operand_of(path)
@@ -266,7 +278,9 @@ def test_batch_equals_one_by_one(integer_network, cell, theta):
 @pytest.mark.parametrize("recipe", [Recipe(), Recipe("int16", "int16")], ids=["8", "16"])
 def test_extremes(integer_network, cell, recipe):
     """Large weights and inputs at both ends: formats saturate and nothing overflows."""
-    network = integer_network(cell(3, 4), recipe=recipe, scale=3.0 if cell is ReluRNN else 40.0)
+    network = integer_network(
+        cell(3, 4), recipe=recipe, scale=3.0 if cell in (ReluRNN, LiGRU) else 40.0
+    )
     low, high = network.input_format.min, network.input_format.max
     steps = [np.full((12, 3), low), np.full((12, 3), high), np.tile([[low], [high]], (6, 3))]
     run = check(network, steps)
