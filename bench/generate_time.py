@@ -1,6 +1,5 @@
 """Time from a quantized model to Verilog text."""
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -9,6 +8,7 @@ import deltaloom as dl
 
 from .figures import Figure, machine
 from .networks import Shape, quantized, white_noise
+from .stopwatch import Stopwatch
 
 __all__ = ["figures", "measure"]
 
@@ -18,25 +18,19 @@ REACH = 10.0
 
 
 def measure(progress: Callable[[str], None]) -> dict[str, Any]:
-    """The fastest of three runs in one process, and the first one."""
+    """Three runs in one process; processor's seconds are compared, as the machine may be busy."""
     model = quantized(SHAPE, white_noise(20, SHAPE.inputs))
     seconds = []
     for _ in range(RUNS):
-        before = time.perf_counter()
+        watch = Stopwatch()
         size = len(dl.generate(model, lanes=SHAPE.lanes).verilog)
-        seconds.append(time.perf_counter() - before)
-        progress(f"{SHAPE}: {seconds[-1]:.1f} s")
+        seconds.append(watch.seconds)
+        progress(f"{SHAPE}: {seconds[-1]['computed']:.1f} s, {seconds[-1]['passed']:.1f} s passed")
     shape = asdict(SHAPE)
     return {"machine": machine(), **shape, "seconds": seconds, "characters": size}
 
 
 def figures(result: dict[str, Any]) -> list[Figure]:
-    first, best = result["seconds"][0], min(result["seconds"])
-    return [
-        Figure(
-            f"generate, {SHAPE}, quantized model to Verilog",
-            f"under {REACH:.0f} s",
-            f"{best:.1f} s ({first:.1f} s the first time)",
-            best < REACH,
-        )
-    ]
+    best = min(seconds["computed"] for seconds in result["seconds"])
+    what = f"generate, {SHAPE}, quantized model to Verilog, processor time"
+    return [Figure(what, f"under {REACH:.0f} s", f"{best:.1f} s", best < REACH)]
