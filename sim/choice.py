@@ -6,8 +6,8 @@ __all__ = ["fastest"]
 
 # Measured on an engine of 2,400 look-up tables (bench/simulators.py); other designs scale alike.
 REFERENCE_TEXT = 1_000_000  # characters of RTLIL
-BUILD_SECONDS = {"pysim": 0.5, "cxxrtl": 15.0, "verilator": 25.0}
-CYCLES_PER_SECOND = {"pysim": 1_500.0, "cxxrtl": 550_000.0, "verilator": 1_200_000.0}
+BUILD_SECONDS = {"pysim": 0.9, "cxxrtl": 12.0, "verilator": 20.0}
+CYCLES_PER_SECOND = {"pysim": 600.0, "cxxrtl": 650_000.0, "verilator": 2_200_000.0}
 
 
 def fastest(rtlil: str, cycles: int) -> str:
