@@ -27,8 +27,9 @@ def model(clips):
     return dl.quantize(nn.GRU(3, 4, batch_first=True), clips, dl.Recipe(skip="delta"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def design(model):
+    """Shared, so that its Verilog is made once."""
     return dl.generate(model, lanes=3)
 
 
@@ -211,9 +212,7 @@ def test_lanes_of_unknown_layers(model):
 
 
 def test_unknown_board(model):
-    with pytest.raises(
-        dl.UnsupportedError, match=r"^Board must be one of .* 'zedboard'"
-    ):
+    with pytest.raises(dl.UnsupportedError, match=r"^Board must be one of .* 'zedboard'"):
         dl.generate(model, "zedboard")
 
 
@@ -223,9 +222,9 @@ def test_does_not_fit(clips):
         dl.generate(large, "ulx3s_25f", lanes=64)
 
 
-def test_build_needs_board_and_folder(design, model):
+def test_build_needs_board_and_folder(model):
     with pytest.raises(dl.UnsupportedError, match=r"^Build needs a board"):
-        design.build()
+        dl.generate(model, lanes=3).build()
     with pytest.raises(dl.DeltaloomError, match=r"^Build needs a folder"):
         dl.generate(model, "ulx3s_25f", lanes=3).build()
 
@@ -251,7 +250,7 @@ def test_report_is_kept(model, report, tmp_path, monkeypatch):
     with pytest.raises(dl.DeltaloomError, match=r"is about another design: build this one first$"):
         other.last_report()
     (tmp_path / "kws" / "build" / "report.json").write_text("[")
-    with pytest.raises(dl.DeltaloomError, match=r"is not that of a build: build it anew$"):
+    with pytest.raises(dl.DeltaloomError, match=r"is not that of a build: build the design anew$"):
         other.last_report()
 
 
