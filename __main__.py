@@ -6,10 +6,12 @@ import importlib.metadata
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from amaranth.hdl import UnusedElaboratable
 from rich.console import Console, RenderableType
 
 from . import cli_display as display
@@ -103,17 +105,17 @@ def build(options: argparse.Namespace, progress: Progress) -> Answer:
     """Synthesize, place, route and pack the bitstream."""
     design = open_design(options.folder)
     report = design.build(frequency=options.frequency, seed=options.seed, progress=progress.step)
-    return built(report.to_dict(), deep=False)
+    found = report.to_dict()
+    return Answer(found, display.report_tables(found), DONE if report.met else FAILED)
 
 
 def report(options: argparse.Namespace, progress: Progress) -> Answer:
     """Show the last build of a design, and its schedule."""
     design = open_design(options.folder)
-    manifest = design.manifest()
-    answer = built(design.last_report(), deep=options.all)
-    answer.data["layers"] = manifest["layers"]
-    answer.tables.append(display.layer_table(manifest["layers"]))
-    return Answer(answer.data, answer.tables)
+    found = design.last_report()
+    layers = design.manifest()["layers"]
+    tables = [*display.report_tables(found, deep=options.all), display.layer_table(layers)]
+    return Answer({**found, "layers": layers}, tables)
 
 
 def boards(options: argparse.Namespace, progress: Progress) -> Answer:
@@ -128,15 +130,6 @@ def evaluate(options: argparse.Namespace, progress: Progress) -> Answer:
     x, labels = read_labelled(options.data)
     data = {"sequences": len(x), "accuracy": model.accuracy(x, labels)}
     return Answer(data, [display.facts(f"Golden model {options.model}", data)])
-
-
-def built(found: dict[str, Any], *, deep: bool) -> Answer:
-    """A build's report; a clock that the design does not reach is a failed check."""
-    tables: list[RenderableType] = [
-        display.cells_table(found, deep=deep),
-        display.timing_facts(found),
-    ]
-    return Answer(found, tables, DONE if found["met"] else FAILED)
 
 
 def load_module(place: str) -> Any:
@@ -248,6 +241,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 a check failed, 2 unusable input or a missing tool."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in words
+    # A component that a refused build did not get to use is no news to its user.
+    warnings.simplefilter("ignore", UnusedElaboratable)
     try:
         options = parser().parse_args(words)
         # A user's model file may print; stdout is for the answer alone.

@@ -68,10 +68,10 @@ def write_outputs(path: str, run: Run) -> None:
 
 def _arrays(path: str, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
     try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise ValueError("it is a single array")
-        with archive:
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("it is a single array")
             return {name: archive[name] for name in wanted if name in archive}
     except OSError as error:
         reason = error.strerror or str(error)

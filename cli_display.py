@@ -22,14 +22,13 @@ __all__ = [
     "UNUSABLE",
     "Progress",
     "board_table",
-    "cells_table",
     "complain",
     "facts",
     "layer_table",
     "plain",
+    "report_tables",
     "run_tables",
     "table",
-    "timing_facts",
 ]
 
 DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
@@ -173,30 +172,23 @@ def board_table(boards: list[Board]) -> Table:
     return table("Boards", ["board", "device", *titles, "MHz"], rows)
 
 
-def cells_table(report: dict[str, Any], *, deep: bool = False) -> Table:
-    """Cells of a report by component: those of the top level and of the accelerator, or all."""
-    kinds = [kind for kind in report["cells"] if report["cells"][kind] or kind in ("luts",)]
+def report_tables(report: dict[str, Any], *, deep: bool = False) -> list[Table]:
+    """A build: cells by component, those of the top level or all, then speed and products."""
+    kinds = [kind for kind, count in report["cells"].items() if count]
     rows = [
         [f"{'  ' * path.count('.')}{path.split('.')[-1]}", *(cells[kind] for kind in kinds)]
         for path, cells in report["components"].items()
-        if deep or path.count(".") == 0
+        if deep or "." not in path
     ]
     rows.append(["total", *(report["cells"][kind] for kind in kinds)])
     rows.append(["board has", *(report["available"].get(kind) for kind in kinds)])
-    title = f"Cells on {report['board']}"
-    return table(title, ["component", *(kind.replace("_", " ") for kind in kinds)], rows)
-
-
-def timing_facts(report: dict[str, Any]) -> Table:
-    """Speed and products of a build."""
-    return facts(
-        "Build",
-        {
-            "clock reached, MHz": report["mhz"],
-            "clock asked for, MHz": report["constraint"],
-            "met": report["met"],
-            "logic cells": report["logic_cells"],
-            "seed": report["seed"],
-            "bitstream": report["bitstream"],
-        },
-    )
+    columns = ["component", *(kind.replace("_", " ") for kind in kinds)]
+    build = {
+        "clock reached, MHz": report["mhz"],
+        "clock asked for, MHz": report["constraint"],
+        "met": report["met"],
+        "logic cells": report["logic_cells"],
+        "seed": report["seed"],
+        "bitstream": report["bitstream"],
+    }
+    return [table(f"Cells on {report['board']}", columns, rows), facts("Build", build)]
