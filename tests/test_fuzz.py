@@ -114,7 +114,7 @@ def test_random_networks(case_of, check_run, run):
 
 @pytest.mark.slow
 @given(run=runs())
-@profile(700)
+@profile(400)
 def test_many_random_networks(case_of, check_run, run):
     check_run(case_of(run))
 

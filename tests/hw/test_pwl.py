@@ -61,6 +61,16 @@ def test_latency(cycles):
     assert seen[10 + dut.latency :] == [after] * (10 - dut.latency)
 
 
+def test_a_result_may_be_wider_than_base_and_product(cycles):
+    source, target = Format(3, 0), Format(9, 0)
+    lines = np.array([127, -128]), np.array([1, -1])
+    activation = PiecewiseLinear("tanh", source, target, *lines, 0)
+    codes = np.arange(-4, 4)
+    want = [-128, -129, -130, -131, 127, 128, 129, 130]
+    np.testing.assert_array_equal(activation(codes), want)
+    np.testing.assert_array_equal(results(cycles, activation, codes), want)
+
+
 def test_line_has_no_spare_bit():
     line = PiecewiseLinear(
         "tanh", Format(4, 0), Format(8, 0), np.array([-9, 7]), np.array([0, 3]), 1
