@@ -137,9 +137,10 @@ def main() -> int:
             found = run(progress)
     except (dl.DeltaloomError, OSError) as error:
         return complain(error)[1]
-    (FOLDER / "demo.json").write_text(json.dumps(plain(found), indent=1) + "\n")
+    figures = FOLDER / "demo.json"
+    figures.write_text(json.dumps(plain(found), indent=1) + "\n")
     Console().print(table(found))
-    print(f"{time.monotonic() - started:.0f} seconds; figures in {FOLDER.name}/demo.json")
+    print(f"{time.monotonic() - started:.0f} seconds; figures in {os.path.relpath(figures)}")
     if shortfall := verdict(found):
         print(f"deltaloom: {shortfall}", file=sys.stderr)
         return FAILED
