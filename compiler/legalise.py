@@ -119,8 +119,8 @@ class Legaliser:
             case Activation(function="relu"):
                 operand = self.narrow(node.operand, self.elementwise_width)
                 interval = rectify(self.intervals[operand])
-                format = self.nodes[operand].format
-                return self.append(replace(node, operand=operand), interval, format)
+                kept = self.nodes[operand].format
+                return self.append(replace(node, operand=operand), interval, kept)
             case Activation(function=function):
                 table = self.tables[function]
                 operand = self.rounded(node.operand, table.source)

@@ -281,7 +281,7 @@ def predict(
             selected = False
     size = network.input_size
     nothing = np.full(size, LONG_AGO)
-    accepted = []
+    accepted: list[Array] = []
     for length in lengths:
         for time in range(length):
             here = slice(len(accepted) * size, (len(accepted) + 1) * size)

@@ -1,0 +1,125 @@
+"""Sums of products of the golden model, through floating-point BLAS where that is exact."""
+
+from typing import Any
+
+import numpy as np
+
+from ..compiler.graph import Affine
+from ..compiler.integer import IntegerLayer, Operand
+from .elementwise import Count, Values
+
+__all__ = ["GateSums"]
+
+Array = np.ndarray
+
+
+class GateSums:
+    """All gates of a layer side by side, in units of the formats that they are rescaled to.
+
+    Weights, biases and rounding constants are scaled by powers of two, which floating point holds
+    exactly, in the narrowest type that also holds the proven bound of every partial sum.
+
+    Parameters
+    ----------
+    layer : IntegerLayer
+        Weights, biases, formats.
+
+    Attributes
+    ----------
+    type : numpy type
+        Of the sums.
+    total : int
+        Rows of all gates.
+    """
+
+    def __init__(self, layer: IntegerLayer):
+        self._layer = layer
+        self._affines = sorted(layer.graph.of(Affine), key=self._place)
+        ends = np.cumsum([affine.size for _, affine in self._affines]).tolist()
+        self._rows = {
+            position: slice(end - affine.size, end)
+            for (position, affine), end in zip(self._affines, ends, strict=True)
+        }
+        self.total: int = ends[-1]
+        self._slabs: dict[str, slice] = {}
+        self._scale_constants()
+        self._matrices = {operand.name: self._matrix(operand) for operand in layer.operands}
+
+    def _place(self, entry: tuple[int, Affine]) -> tuple[bool, ...]:
+        """Sort key that puts gates of the same operands next to each other, as far as that goes."""
+        names = {self._layer.operand_of(path).name for path in entry[1].paths}
+        uses = [operand.name in names for operand in self._layer.operands]
+        return (not uses[0], *uses[1:])
+
+    def _scale_constants(self) -> None:
+        """Biases with their rounding constants, limits, and the type that holds every sum."""
+        layer, graph = self._layer, self._layer.graph
+        constant, low, high = (np.zeros(self.total) for _ in range(3))
+        self._scales = {}
+        bound = 0
+        for position, affine in self._affines:
+            rows = self._rows[position]
+            target = graph.nodes[graph.readers(position)[0]].format
+            assert affine.format is not None
+            assert target is not None
+            shift = affine.format.frac - target.frac
+            half = (1 << shift) >> 1 if shift > 0 else 0
+            self._scales[position] = 2.0**-shift
+            bias = layer.biases[affine.name]
+            constant[rows] = (bias + half) * self._scales[position]
+            low[rows], high[rows] = target.min, target.max
+            bound = max(bound, layer.sum_bound(affine) + int(np.abs(bias).max()) + half)
+            for path in affine.paths:
+                name = layer.operand_of(path).name
+                slab = self._slabs.get(name, rows)
+                self._slabs[name] = slice(min(slab.start, rows.start), max(slab.stop, rows.stop))
+        assert bound < 1 << 53, "accumulators are exact in float64"
+        self.type: Any = np.float32 if bound < 1 << 24 else np.float64
+        self._constant: Array = constant.astype(self.type)
+        self._low: Array = low.astype(self.type)
+        self._high: Array = high.astype(self.type)
+
+    def _matrix(self, operand: Operand) -> Array:
+        """Weights (operand size, rows of its slab), aligned with their accumulators and scaled."""
+        layer, slab = self._layer, self._slabs[operand.name]
+        matrix = np.zeros((operand.size, slab.stop - slab.start))
+        for position, affine in self._affines:
+            rows = self._rows[position]
+            for path in affine.paths:
+                if layer.operand_of(path) == operand:
+                    columns = slice(rows.start - slab.start, rows.stop - slab.start)
+                    scale = 2.0 ** layer.shift(affine, path) * self._scales[position]
+                    matrix[:, columns] = layer.weights[affine.key(path)].T * scale
+        found: Array = matrix.astype(self.type)
+        return found
+
+    def ahead(self, used: list[tuple[Operand, Array]]) -> Array:
+        """Sums (time, batch, total) of what is known for all timesteps: (time, batch, size) each.
+
+        Biases and rounding constants are part of them.
+        """
+        steps, batch, _ = used[0][1].shape
+        sums = np.empty((steps, batch, self.total), dtype=self.type)
+        sums[:] = self._constant
+        for operand, values in used:
+            flat: Array = values.reshape(-1, operand.size).astype(self.type)
+            product = flat @ self._matrices[operand.name]
+            sums[:, :, self._slabs[operand.name]] += product.reshape(steps, batch, -1)
+        return sums
+
+    def add(self, sums: Array, operand: Operand, values: Array) -> None:
+        """Add the products of a timestep's operand (batch, size) to its sums (batch, total)."""
+        factors: Array = values.astype(self.type)
+        sums[:, self._slabs[operand.name]] += factors @ self._matrices[operand.name]
+
+    def round(self, sums: Array, values: Values, count: Count | None) -> None:
+        """Put the rescaled sums of a timestep where the gates' readers find them."""
+        np.floor(sums, out=sums)
+        cut = np.minimum(np.maximum(sums, self._low), self._high)
+        integers = cut.astype(np.int32)
+        graph = self._layer.graph
+        for position, rows in self._rows.items():
+            (reader,) = graph.readers(position)
+            values[reader] = integers[:, rows]
+            if count:
+                count(graph.nodes[reader].name, cut[:, rows] != sums[:, rows])
