@@ -107,7 +107,7 @@ def case_of(integer_network, make_run):
 
 
 @given(run=runs())
-@profile(40)
+@profile(25)
 def test_random_networks(case_of, check_run, run):
     check_run(case_of(run))
 

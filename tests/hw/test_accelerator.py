@@ -23,7 +23,7 @@ DESIGNS = {
 }
 
 
-@pytest.mark.parametrize("skip", ["none", "zero", "delta"])
+@pytest.mark.parametrize("skip", ["none", pytest.param("zero", marks=pytest.mark.slow), "delta"])
 @pytest.mark.parametrize("name", DESIGNS)
 def test_layers_in_a_row(prove, integer_network, name, skip):
     cells, lanes = DESIGNS[name]
@@ -133,7 +133,7 @@ class Undefined(memory.Memory):
 
 
 @pytest.mark.parametrize("distributed", [True, False], ids=["ecp5", "ice40"])
-@pytest.mark.parametrize("skip", ["none", "zero", "delta"])
+@pytest.mark.parametrize("skip", ["none", pytest.param("zero", marks=pytest.mark.slow), "delta"])
 @pytest.mark.parametrize(
     ("cells", "lanes"),
     [([LSTM(1, 1)], 4), ([GRU(2, 3), RNN(3, 5)], 5), ([LSTM(1, 5)], 4), ([RNN(1, 2)], 1)],

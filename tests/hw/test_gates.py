@@ -7,7 +7,6 @@ from deltaloom.compiler.cells import GRU, LSTM, RNN, LiGRU, Linear, PeepholeLSTM
 from deltaloom.compiler.graph import Affine
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import schedule
-from deltaloom.compiler.target import Target
 from deltaloom.hw.gates import GatePipeline
 from deltaloom.sim import golden
 
@@ -43,17 +42,16 @@ def sums_of(folded, x, h):
     return words
 
 
-@pytest.mark.parametrize("distributed", [True, False], ids=["ecp5", "ice40"])
 @pytest.mark.parametrize(
     "recipe",
     [Recipe(), Recipe("int4", "int6", elementwise=9, output=5), Recipe("int16", "int15")],
     ids=["8 bits", "narrow", "wide"],
 )
 @pytest.mark.parametrize("cell", CELLS, ids=lambda c: f"{type(c).__name__}-{c.hidden_size}")
-def test_timesteps(bench, integer_network, cell, recipe, distributed):
+def test_timesteps(bench, integer_network, cell, recipe):
     """Units one after the other, timestep by timestep; the second one of them begins anew."""
     network = integer_network(cell, recipe=recipe)
-    (folded,) = schedule(network, 4, Target(distributed_memory=distributed)).layers
+    (folded,) = schedule(network, 4).layers
     layer, rng = folded.layer, np.random.default_rng(0)
     low, high = network.input_format.min, network.input_format.max
     inputs = rng.integers(low, high + 1, (STEPS, cell.input_size))

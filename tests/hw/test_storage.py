@@ -16,8 +16,11 @@ from deltaloom.hw.storage import layer_memories
 MEMORY = re.compile(r"((?: *attribute [^\n]*\n)*) *memory width (\d+) size (\d+) ")
 
 
-@pytest.mark.parametrize("skip", ["none", "zero", "delta"])
-@pytest.mark.parametrize("target", [GENERIC, Target(False, False)], ids=["ecp5", "ice40"])
+@pytest.mark.parametrize(
+    ("skip", "target"),
+    [("none", GENERIC), ("delta", GENERIC), ("zero", Target(False, False))],
+    ids=["ecp5-none", "ecp5-delta", "ice40-zero"],
+)
 @pytest.mark.parametrize(
     ("cell", "lanes"),
     [
