@@ -25,7 +25,7 @@ HIDDEN = 128
 SHAPE = Shape("LSTM", HIDDEN, HIDDEN, 1)
 LARGE = {"batch": 256, "timesteps": 100}
 SMALL = {"batch": 1, "timesteps": 2000}
-ROUNDS = 5
+ROUNDS = 15
 REACH = {"ratio": 0.3, "single": 10_000}
 
 
