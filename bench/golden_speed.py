@@ -109,7 +109,7 @@ def figures(result: dict[str, Any]) -> list[Figure]:
             ratio >= REACH["ratio"],
         ),
         Figure(
-            f"golden model, LSTM-{HIDDEN}, batch 1, timesteps a second",
+            f"golden model, LSTM-{HIDDEN}, batch 1, timesteps a second of processor time",
             f"{REACH['single']:,}",
             f"{small['golden']:,.0f} (bare NumPy {small['numpy']:,.0f}, "
             f"torch {small['torch']:,.0f})",

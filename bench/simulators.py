@@ -132,13 +132,13 @@ def figures(result: dict[str, Any]) -> list[Figure]:
     )
     rows = [
         Figure(
-            f"simulate, {SHAPE}, clock cycles a second",
+            f"simulate, {SHAPE}, clock cycles a second of processor time",
             f"{REACH['simulate']:,}",
             f"{rate:,.0f} with {best} ({others})",
             rate >= REACH["simulate"],
         ),
         Figure(
-            f"simulate, {SHAPE}, built before: start in a new process",
+            f"simulate, {SHAPE}, built before: model file to first timestep, processor time",
             f"within {REACH['second']:.0f} s",
             f"{second:.1f} s",
             second <= REACH["second"],
