@@ -25,7 +25,7 @@ MEMORY = re.compile(r"((?: *attribute [^\n]*\n)*) *memory width (\d+) size (\d+)
     ("cell", "lanes"),
     [
         (LSTM(7, 70), 16),
-        (GRU(3, 5), 4),
+        (GRU(3, 5), 2),
         (RNN(66, 5), 3),
         (ReluRNN(1, 1), 1),
         (Linear(5, 3), 2),

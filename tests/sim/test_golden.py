@@ -279,13 +279,12 @@ def test_batch_equals_one_by_one(integer_network, cell, theta):
 @pytest.mark.parametrize("recipe", [Recipe(), Recipe("int16", "int16")], ids=["8", "16"])
 def test_extremes(integer_network, cell, recipe):
     """Large weights and inputs at both ends: formats saturate and nothing overflows."""
-    network = integer_network(
-        cell(3, 4), recipe=recipe, scale=3.0 if cell in (ReluRNN, LiGRU) else 40.0
-    )
+    unbounded = cell in (ReluRNN, LiGRU)  # calibration has to stay within reason
+    network = integer_network(cell(3, 4), recipe=recipe, scale=3.0 if unbounded else 40.0)
     low, high = network.input_format.min, network.input_format.max
     steps = [np.full((12, 3), low), np.full((12, 3), high), np.tile([[low], [high]], (6, 3))]
     run = check(network, steps)
-    if cell is not Linear:
+    if cell not in (Linear, LiGRU):
         assert sum(run.traces["l.0"].saturated.values()) > 0
 
 
