@@ -8,12 +8,13 @@ from .errors import DeltaloomError
 from .gate_schedule import GateSchedule, schedule_gates
 from .graph import Affine, Input
 from .integer import IntegerLayer, IntegerNetwork, Skip
-from .target import GENERIC, Target
+from .target import GENERIC, SMALL_MEMORY, Target
 
 __all__ = ["LayerSchedule", "Schedule", "schedule"]
 
 ENTRY_LATENCY = 7  # list address to accumulator: entry, columns, address, weight, factors, product
 DRAIN_LATENCY = 3  # accumulator to the gate pipeline: bank, selected unit, biased sum
+RECEIVER_LATENCY = 2  # stream to encoder, while the element's hat is read
 ENCODER_LATENCY = 3  # element to listed entry: hat, difference, comparison
 QUEUE_LATENCY = 2  # output queue, from its entrance to its exit
 PINGPONG = 2  # lists of a kind: one is read while the next is filled
@@ -95,6 +96,11 @@ class LayerSchedule:
         """Name of the state that is a matrix-vector operand, if there is one."""
         return self.layer.operands[1].name if len(self.layer.operands) > 1 else None
 
+    @property
+    def drain_latency(self) -> int:
+        """Cycles from an accumulator to the gate pipeline; a bias in block RAM comes later."""
+        return DRAIN_LATENCY + int(self.layer.units > SMALL_MEMORY)
+
     @cached_property
     def output_time(self) -> int:
         """Cycles from a unit's entry into the gate pipeline to its output element."""
@@ -110,7 +116,7 @@ class LayerSchedule:
     @property
     def output_depth(self) -> int:
         """Elements that the output queue holds, so that only the sequencer has to wait."""
-        flight = ENTRY_LATENCY + DRAIN_LATENCY + self.output_time
+        flight = ENTRY_LATENCY + self.drain_latency + self.output_time
         return 1 << (2 * self.units + flight + 4 - 1).bit_length()
 
     def place(self, unit: int, row: int) -> tuple[int, int]:
@@ -121,9 +127,9 @@ class LayerSchedule:
 def spacing(skip: Skip) -> int:
     """Cycles from an element to the next one of the same index, at the least.
 
-    A hat is read a cycle before its element comes and written two cycles after.
+    A hat is read two cycles before its element comes and written two cycles after.
     """
-    return 4 if skip is Skip.DELTA else 1
+    return 5 if skip is Skip.DELTA else 1
 
 
 def rows_of(layer: IntegerLayer) -> tuple[tuple[int, ...], ...]:

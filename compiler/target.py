@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-__all__ = ["GENERIC", "Target"]
+__all__ = ["GENERIC", "SMALL_MEMORY", "Target"]
+
+SMALL_MEMORY = 64
+"""Words up to which a memory takes fewer resources outside of block RAM."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .delay import delayed
+
 __all__ = ["Drain"]
 
 
@@ -29,6 +31,8 @@ class Drain(wiring.Component):
         The pass's fold.
     flags : In(3)
         Of the block: first and last timestep of a sequence, list buffer.
+    bias_unit : Out
+        Number of the unit whose sums are selected; its bias is to be read.
     unit_before, unit_ahead : Out
         Number of the unit that leaves in two cycles, and in the next one, if any does.
     valid, unit, unit_flags : Out
@@ -49,6 +53,7 @@ class Drain(wiring.Component):
                 "captured": In(1),
                 "fold": In(range(schedule.folds)),
                 "flags": In(3),
+                "bias_unit": Out(unit),
                 "unit_before": Out(unit),
                 "unit_ahead": Out(unit),
                 "valid": Out(1),
@@ -94,19 +99,12 @@ class Drain(wiring.Component):
         filled = Signal(range(schedule.drain_banks + 1))
         place = Signal(range(schedule.units))
         done, emptied = Signal(), Signal()
-        valid = Signal()
         tail = schedule.layer.units - 1
         m.d.comb += [
-            done.eq((place == schedule.units - 1) | (self.unit_before == tail)),
+            done.eq((place == schedule.units - 1) | (self.bias_unit == tail)),
             emptied.eq((filled != 0) & done),
         ]
-        m.d.sync += [
-            filled.eq(filled + self.captured - emptied),
-            valid.eq(filled != 0),
-            self.valid.eq(valid),
-            self.unit_ahead.eq(self.unit_before),
-            self.unit.eq(self.unit_ahead),
-        ]
+        m.d.sync += filled.eq(filled + self.captured - emptied)
         for n, bank in enumerate(banks):
             with m.If(self.captured & (fill == n)):
                 m.d.sync += [bank.eq(finished), flags[n].eq(self.flags)]
@@ -115,18 +113,22 @@ class Drain(wiring.Component):
         with m.If(filled != 0):
             m.d.sync += [
                 place.eq(Mux(done, 0, place + 1)),
-                self.unit_before.eq(Mux(self.unit_before == tail, 0, self.unit_before + 1)),
+                self.bias_unit.eq(Mux(self.bias_unit == tail, 0, self.bias_unit + 1)),
             ]
-        words = [
-            bank[n * len(self.accumulators) : (n + 1) * len(self.accumulators)]
-            for bank in banks
-            for n in range(schedule.units)
-        ]
-        select = place + Mux(empty, schedule.units, 0)
-        selected_flags = Signal.like(self.flags)
-        m.d.sync += [
-            self.accumulators.eq(Array(words)[select]),
-            selected_flags.eq(Mux(empty, flags[-1], flags[0])),
-            self.unit_flags.eq(selected_flags),
+        width = len(self.accumulators)
+        words = [bank[n * width : (n + 1) * width] for bank in banks for n in range(schedule.units)]
+        selected = Array(words)[place + Mux(empty, schedule.units, 0)]
+
+        # From here on a unit moves a register a cycle.
+        registers = schedule.drain_latency - 1
+        before = delayed(m, self.bias_unit, registers - 2, "unit_before")
+        ahead = delayed(m, before, 1, "unit_ahead")
+        m.d.comb += [
+            self.unit_before.eq(before),
+            self.unit_ahead.eq(ahead),
+            self.unit.eq(delayed(m, ahead, 1, "unit")),
+            self.valid.eq(delayed(m, filled != 0, registers, "valid", reset_less=False)),
+            self.unit_flags.eq(delayed(m, Mux(empty, flags[-1], flags[0]), registers, "flags")),
+            self.accumulators.eq(delayed(m, selected, registers - 1, "accumulators")),
         ]
         return m

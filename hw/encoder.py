@@ -42,7 +42,7 @@ class Encoder(wiring.Component):
     Members
     -------
     index_ahead : In(index)
-        Index of the element that comes in the next cycle.
+        Index of the element that comes in two cycles.
     valid, index, value : In
         The element.
     fresh : In(1)
@@ -116,9 +116,11 @@ class Encoder(wiring.Component):
             )
             write, read = hat.write_port(), hat.read_port()
             m.d.comb += read.addr.eq(self.index_ahead)
+            read_hat = Signal(signed(operand.format.width), reset_less=True)
             before = Signal(signed(operand.format.width))
+            m.d.sync += read_hat.eq(read.data)
             with m.If(~self.fresh):
-                m.d.comb += before.eq(read.data)
+                m.d.comb += before.eq(read_hat)
             m.d.sync += difference.eq(self.value - before)
             theta = max(1, operand.theta)
             m.d.sync += keep.eq((difference >= theta) | (difference <= -theta))

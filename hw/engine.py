@@ -101,7 +101,7 @@ class Engine(wiring.Component):
         if layer.recurrent:
             time = schedule.operand_time
             m.d.comb += [
-                h_encoder.index_ahead.eq(gates.unit_at[time - 1]),
+                h_encoder.index_ahead.eq(gates.unit_at[time - 2]),
                 h_encoder.valid.eq(gates.valid_at[time]),
                 h_encoder.index.eq(gates.unit_at[time]),
                 h_encoder.value.eq(gates.operand),
@@ -182,6 +182,7 @@ class Engine(wiring.Component):
             drain.captured.eq(token.captured),
             drain.fold.eq(token.fold),
             drain.flags.eq(Cat(token.fresh, token.last, token.buffer)),
+            gates.bias_unit.eq(drain.bias_unit),
             gates.unit_before.eq(drain.unit_before),
             gates.unit_ahead.eq(drain.unit_ahead),
             gates.valid.eq(drain.valid),

@@ -54,6 +54,8 @@ class GatePipeline(wiring.Component):
 
     Members
     -------
+    bias_unit : In
+        Unit that enters in ``drain_latency - 1`` cycles.
     unit_before, unit_ahead : In
         Unit that enters in two cycles, and in the next one.
     valid, unit, flags : In
@@ -81,6 +83,7 @@ class GatePipeline(wiring.Component):
         unit = range(layer.units)
         width = schedule.accumulator_width
         members = {
+            "bias_unit": In(unit),
             "unit_before": In(unit),
             "unit_ahead": In(unit),
             "valid": In(1),
@@ -160,18 +163,26 @@ class GatePipeline(wiring.Component):
             attrs=ram_attributes(layer.units, schedule.target, rom=True),
         )
         read = bias.read_port()
-        m.d.comb += read.addr.eq(self.unit_before)
+        m.d.comb += read.addr.eq(self.bias_unit)
+        constants = data.View(
+            read.data.shape(), delayed(m, read.data, schedule.drain_latency - 3, "bias")
+        )
         order = [position for row in schedule.rows for position in row]
         for at, position in enumerate(order):
             name = graph.nodes[position].name
-            total = self.accumulators.word_select(at, width).as_signed() + read.data[name]
+            total = self.accumulators.word_select(at, width).as_signed() + constants[name]
             held = Signal(total.shape(), name=f"{name}_sum", reset_less=True)
             m.d.sync += held.eq(total)
             self._values[position, 0] = held
 
-    def _unit_before(self, time):
-        """The unit that is in a cycle of the pipeline in the next clock cycle."""
-        return self.unit_at[time - 1] if time else self.unit_ahead
+    def _read(self, m, stored, time, name):
+        """A unit's word in a cycle of the pipeline, through a register behind its memory."""
+        read = stored.read_port()
+        before = {0: self.unit_before, 1: self.unit_ahead}
+        m.d.comb += read.addr.eq(before[time] if time in before else self.unit_at[time - 2])
+        word = Signal(read.data.shape(), name=f"{name}_word", reset_less=True)
+        m.d.sync += word.eq(read.data)
+        return word
 
     def _read_constant(self, m, position):
         layer, time = self._schedule.layer, self._schedule.gates.times[position]
@@ -183,9 +194,7 @@ class GatePipeline(wiring.Component):
             attrs=ram_attributes(layer.units, self._schedule.target, rom=True),
         )
         m.submodules[f"constant_{node.name}"] = stored
-        read = stored.read_port()
-        m.d.comb += read.addr.eq(self._unit_before(time))
-        self._values[position, time] = read.data
+        self._values[position, time] = self._read(m, stored, time, node.name)
 
     def _read_state(self, m, position):
         """A state's value in its cycle of the pipeline; returns the memory that it comes from."""
@@ -198,11 +207,10 @@ class GatePipeline(wiring.Component):
             attrs=ram_attributes(layer.units, self._schedule.target),
         )
         m.submodules[f"state_{node.name}"] = stored
-        read = stored.read_port()
-        m.d.comb += read.addr.eq(self._unit_before(time))
+        word = self._read(m, stored, time, node.name)
         value = Signal(shape_of(node.format), name=node.name)
         with m.If(~self.flags_at[time][0]):
-            m.d.comb += value.eq(read.data)
+            m.d.comb += value.eq(word)
         self._values[position, time] = value
         return stored
 

@@ -1,15 +1,13 @@
 """Where memories go: block RAM, memory made of logic cells, or plain logic."""
 
-from ..compiler.target import GENERIC, Target
+from ..compiler.target import GENERIC, SMALL_MEMORY, Target
 
 __all__ = ["in_block_ram", "ram_attributes"]
-
-DISTRIBUTED_DEPTH = 64  # words; deeper memories take fewer resources in block RAM
 
 
 def in_block_ram(depth: int, target: Target = GENERIC) -> bool:
     """Whether a memory of so many words lies in block RAM; a ROM does not depend on the target."""
-    return depth > DISTRIBUTED_DEPTH or not target.distributed_memory
+    return depth > SMALL_MEMORY or not target.distributed_memory
 
 
 def ram_attributes(depth: int, target: Target, *, rom: bool = False) -> dict[str, str | int]:

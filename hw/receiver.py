@@ -4,7 +4,8 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..compiler.schedule import spacing
+from ..compiler.schedule import RECEIVER_LATENCY, spacing
+from .delay import delayed
 from .encoder import index_width
 
 __all__ = ["Receiver", "element_layout"]
@@ -35,12 +36,15 @@ class Receiver(wiring.Component):
     released : In(1)
         The older list has been walked for the last time.
     index_ahead, valid, index, value, fresh, buffer, last : Out
-        As the encoder takes them; an element leaves a cycle after it came.
+        As the encoder takes them; an element leaves :attr:`latency` cycles after it came,
+        its index ahead of it at once.
     firsts, lasts : Out(2)
         For each list, whether its vector is the first or last one of a sequence.
     ending : Out(1)
         The element that is taken, or would be, is the last one of its vector.
     """
+
+    latency = RECEIVER_LATENCY
 
     def __init__(self, operand, skip):
         self._operand = operand
@@ -74,15 +78,17 @@ class Receiver(wiring.Component):
             take.eq(self.i.valid & self.i.ready),
             self.ending.eq(self.index_ahead == self._operand.size - 1),
         ]
-        m.d.sync += [
-            self.valid.eq(take),
-            self.index.eq(self.index_ahead),
-            self.value.eq(self.i.payload.value),
-            self.fresh.eq(first),
-            self.buffer.eq(buffer),
-            self.last.eq(self.ending),
-            held.eq(held + (take & self.ending) - self.released),
-        ]
+        came = {
+            "index": self.index_ahead,
+            "value": self.i.payload.value,
+            "fresh": first,
+            "buffer": buffer,
+            "last": self.ending,
+        }
+        m.d.comb += self.valid.eq(delayed(m, take, self.latency, "valid", reset_less=False))
+        for name, value in came.items():
+            m.d.comb += getattr(self, name).eq(delayed(m, value, self.latency, name))
+        m.d.sync += held.eq(held + (take & self.ending) - self.released)
         with m.If(pause != 0):
             m.d.sync += pause.eq(pause - 1)
         with m.If(take):

@@ -12,10 +12,10 @@ import numpy as np
 
 from ..compiler.integer import IntegerLayer, IntegerNetwork
 from ..compiler.schedule import (
-    DRAIN_LATENCY,
     ENCODER_LATENCY,
     ENTRY_LATENCY,
     QUEUE_LATENCY,
+    RECEIVER_LATENCY,
     LayerSchedule,
     Schedule,
     spacing,
@@ -139,7 +139,7 @@ class EngineModel:
         self._taken += len(times)
         if self._taken == self._schedule.layer.input_size:
             self._taken = 0
-            self._run_timestep(int(times[-1]) + 1 + ENCODER_LATENCY, last)
+            self._run_timestep(int(times[-1]) + RECEIVER_LATENCY + ENCODER_LATENCY, last)
         return times
 
     def _run_timestep(self, ready: int, last: bool) -> None:
@@ -202,7 +202,7 @@ class EngineModel:
         drain = max(end, self._drained[-1])
         self._drained = [*self._drained[1:], drain + count]
         self._captured += count
-        entered = drain + ENTRY_LATENCY + DRAIN_LATENCY + np.arange(count)
+        entered = drain + ENTRY_LATENCY + schedule.drain_latency + np.arange(count)
         queued = entered + schedule.output_time + QUEUE_LATENCY
         self._popped.extend(self._sink.take(queued, last).tolist())
         if not schedule.layer.recurrent:
