@@ -231,7 +231,7 @@ def show(answer: Answer, as_json: bool) -> None:
         if as_json:
             print(json.dumps(plain(answer.data), allow_nan=False))
         else:
-            Console().print(*answer.tables)
+            Console(width=None if sys.stdout.isatty() else 100).print(*answer.tables)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -31,6 +31,15 @@ __all__ = [
     "table",
 ]
 
+RESOURCES = {
+    "luts": "LUTs",
+    "carries": "carry cells",
+    "flip_flops": "flip flops",
+    "multipliers": "mults",
+    "block_rams": "block RAMs",
+    "single_port_rams": "large RAMs",
+    "distributed_rams": "LUT RAMs",
+}
 DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: done, a check failed, unusable input or a missing tool, interrupted by the user."""
 
@@ -143,8 +152,8 @@ def layer_table(layers: list[dict[str, Any]]) -> Table:
         "lanes": "lanes",
         "blocks": "blocks",
         "folds": "folds",
-        "accumulator_bits": "accumulator bits",
-        "cycles_per_dense_timestep": "cycles a dense timestep",
+        "accumulator_bits": "sum bits",
+        "cycles_per_dense_timestep": "dense cycles",
     }
     rows = [[layer["name"], *(layer[key] for key in columns)] for layer in layers]
     return table("Schedule", ["layer", *columns.values()], rows)
@@ -168,7 +177,7 @@ def board_table(boards: list[Board]) -> Table:
         + [f"{board.oscillator / 1e6:g}"]
         for board in boards
     ]
-    titles = [name.replace("_", " ") for name in columns]
+    titles = [RESOURCES[name] for name in columns]
     return table("Boards", ["board", "device", *titles, "MHz"], rows)
 
 
@@ -182,7 +191,7 @@ def report_tables(report: dict[str, Any], *, deep: bool = False) -> list[Table]:
     ]
     rows.append(["total", *(report["cells"][kind] for kind in kinds)])
     rows.append(["board has", *(report["available"].get(kind) for kind in kinds)])
-    columns = ["component", *(kind.replace("_", " ") for kind in kinds)]
+    columns = ["component", *(RESOURCES[kind] for kind in kinds)]
     build = {
         "clock reached, MHz": report["mhz"],
         "clock asked for, MHz": report["constraint"],
