@@ -10,7 +10,8 @@ from deltaloom.compiler.schedule import spacing
 from deltaloom.compiler.target import GENERIC
 from deltaloom.hw.encoder import Encoder, entry_layout
 
-INPUTS = ("index_ahead", "valid", "index", "value", "fresh", "listed", "buffer", "last")
+AHEAD = 2  # cycles in which an element's hat is read before it comes
+INPUTS = ("valid", "index", "value", "fresh", "listed", "buffer", "last")
 
 
 def vectors_for(operand, rng, count):
@@ -55,7 +56,8 @@ def played(operand, skip, vectors, rng, gap, apart=0):
             previous = inputs[name][-1] if inputs[name] else 0
             inputs[name].append(values.get(name, 0 if name == "valid" else previous))
 
-    cycle(index_ahead=0)
+    for _ in range(AHEAD):
+        cycle()
     for number, (values, fresh, listed) in enumerate(vectors):
         for index, value in enumerate(values):
             while places and (
@@ -65,7 +67,6 @@ def played(operand, skip, vectors, rng, gap, apart=0):
                 cycle()
             places.append(len(inputs["valid"]))
             cycle(
-                index_ahead=(index + 1) % operand.size,
                 valid=1,
                 index=index,
                 value=value,
@@ -78,7 +79,12 @@ def played(operand, skip, vectors, rng, gap, apart=0):
             cycle()
     for _ in range(Encoder.latency):
         cycle()
-    return inputs, places
+    return inputs | {"index_ahead": ahead(inputs["index"])}, places
+
+
+def ahead(index):
+    """For each cycle the index that comes :data:`AHEAD` cycles later."""
+    return np.concatenate([index[AHEAD:], [0] * AHEAD])
 
 
 @pytest.mark.parametrize(
@@ -115,6 +121,7 @@ def test_lists(cycles, operand, skip, theta, size, gap):
         for read in range(2 * size):
             at = start + Encoder.latency + read
             stretched["read_buffer"][at], stretched["read_address"][at] = divmod(read, size)
+    stretched["index_ahead"] = ahead(stretched["index"])
     entries = cycles(Encoder(x, skip, GENERIC), stretched, ["entry"])["entry"]
     for pair, start in enumerate(starts):
         for buffer in (0, 1):

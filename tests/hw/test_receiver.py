@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deltaloom.compiler.integer import Skip
-from deltaloom.compiler.schedule import spacing
+from deltaloom.compiler.schedule import RECEIVER_LATENCY, spacing
 from deltaloom.hw.receiver import Receiver
 
 MEMBERS = ("valid", "index", "value", "fresh", "buffer", "last", "index_ahead")
@@ -25,7 +25,8 @@ def receive(bench, dut, elements, *, release=None, gap=0.0, seed=0, cap=4000):
 
     async def run(ctx):
         waiting = list(elements)
-        held, before, rest = 0, 0, 0
+        held, rest = 0, 0
+        before = [0] * RECEIVER_LATENCY
         for cycle in range(cap):
             released = held > 0 and release(held, rng)
             offer = bool(waiting) and rng.random() >= gap
@@ -37,9 +38,9 @@ def receive(bench, dut, elements, *, release=None, gap=0.0, seed=0, cap=4000):
             ready = ctx.get(dut.i.ready)
             seen = {name: ctx.get(getattr(dut, name)) for name in MEMBERS}
             if seen["valid"]:
-                assert seen["index"] == before
+                assert seen["index"] == before[0]
                 log.left.append((cycle, seen))
-            before = seen["index_ahead"]
+            before = [*before[1:], seen["index_ahead"]]
             log.markers.append((ctx.get(dut.firsts), ctx.get(dut.lasts)))
             await ctx.tick()
             held -= released
@@ -49,7 +50,7 @@ def receive(bench, dut, elements, *, release=None, gap=0.0, seed=0, cap=4000):
                 held += len(log.taken) % size == 0
             log.most = max(log.most, held)
             rest = 0 if waiting else rest + 1
-            if rest > 3:
+            if rest > 4:
                 return
 
     bench(dut, run)
@@ -77,7 +78,7 @@ def test_counts(bench, operand, skip, size, pressure):
     dut = Receiver(operand(size), skip)
     options = {"gap": 0.3, "release": lambda held, rng: rng.random() < 0.1} if pressure else {}
     log = receive(bench, dut, elements, **options)
-    assert log.taken == [cycle - 1 for cycle, _ in log.left]
+    assert log.taken == [cycle - RECEIVER_LATENCY for cycle, _ in log.left]
     firsts = [step == 0 for length in lengths for step in range(length)]
     for place, (_, seen) in enumerate(log.left):
         vector, index = divmod(place, size)

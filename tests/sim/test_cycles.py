@@ -229,7 +229,7 @@ FAULTS = {
     "first never ends": in_source(
         Receiver.elaborate, "first.eq(self.i.payload.last)", "first.eq(first)"
     ),
-    "tail ignored": in_source(Drain.elaborate, "| (self.unit_before == tail)", ""),
+    "tail ignored": in_source(Drain.elaborate, "| (self.bias_unit == tail)", ""),
     "one bank read": in_source(Drain.elaborate, "empty.eq(empty ^ emptied)", "empty.eq(0)"),
     "no rounding": in_source(
         Rescale.elaborate, "value = self.i + self._half if self._half else self.i", "value = self.i"
