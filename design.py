@@ -26,7 +26,7 @@ from .sim import cxxrtl, cycles, golden, icarus, pysim, result, tools, verilator
 from .sim.choice import fastest
 from .sim.result import Run
 from .sim.sequences import random_sequences
-from .sim.stimulus import Ports, Simulator, random_stalls
+from .sim.stimulus import Ports, random_stalls
 
 __all__ = ["Check", "Design", "generate"]
 
@@ -93,7 +93,8 @@ class Design:
     @functools.cached_property
     def verilog(self) -> str:
         """The design in Verilog; the same design gives the same text."""
-        return amaranth.back.verilog.convert(self.component(), name="top", emit_src=False)
+        # What amaranth.back.verilog.convert does, without elaborating the design once more.
+        return amaranth.back.verilog._convert_rtlil_text(self.rtlil)
 
     def simulate(
         self,
@@ -130,13 +131,13 @@ class Design:
         lengths = [len(sequence) for sequence in sequences]
         predicted = cycles.predict(network, self.schedule, expected.traces, lengths)
         total = int(predicted.delivered[-1]) + 1
-        name = simulator or fastest(self.rtlil, total)
+        name = simulator or self._fastest(total)
         if name == "model":
             if vcd is not None:
                 raise DeltaloomError("Wave dump needs a simulator; the cycle model has no waves")
             delivered = predicted.delivered
         else:
-            device = self._simulator(name, progress)
+            device = self._device(name, progress)
             stimulus = result.stimulus_of(sequences, expected.outputs)
             capture = device.run(stimulus, vcd=None if vcd is None else Path(vcd))
             result.compare(capture, expected.outputs, predicted, name)
@@ -170,18 +171,32 @@ class Design:
             total_cycles=int(delivered[-1]) + 1,
         )
 
-    def _simulator(self, name: str, progress: Progress | None = None) -> Simulator:
-        tools.require(name)
+    def _device(self, name: str, progress: Progress | None = None) -> Any:
+        """A simulator of the design, which builds what it needs when it runs."""
+        try:
+            tools.require(name)
+        except ValueError as error:
+            raise DeltaloomError(str(error)) from None
         match name:
             case "pysim":
                 return pysim.build(self.component(), self.ports)
             case "cxxrtl":
-                return cxxrtl.build(self.rtlil, self.ports, progress=progress)
+                return cxxrtl.Cxxrtl(self.rtlil, self.ports, progress=progress)
             case "verilator":
-                return verilator.build(self.verilog, self.ports, progress=progress)
+                return verilator.Verilated(
+                    lambda: self.verilog, self.ports, identity=self.rtlil, progress=progress
+                )
             case "icarus":
                 return icarus.build(self.verilog, self.ports, progress=progress)
         raise AssertionError(name)
+
+    def _fastest(self, total: int) -> str:
+        """The simulator that is done first with so many cycles."""
+
+        def is_built(name: str) -> bool:
+            return name in ("cxxrtl", "verilator") and self._device(name).is_built()
+
+        return fastest(self.rtlil, total, is_built)
 
     def regress(
         self,
@@ -209,9 +224,9 @@ class Design:
         gaps, stalls = random_stalls(rng, inputs, 0.3), random_stalls(rng, outputs, 0.3)
         stimuli.append(result.stimulus_of(sequences, expected.outputs, gaps, stalls))
         total = 0
-        names = tuple(simulators or [fastest(self.rtlil, 10_000)])
+        names = tuple(simulators or [self._fastest(10_000)])
         for name in names:
-            device = self._simulator(name, progress)
+            device = self._device(name, progress)
             for stimulus in stimuli:
                 predicted = cycles.predict(
                     network,

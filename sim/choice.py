@@ -1,5 +1,7 @@
 """Which simulator to run a design in."""
 
+from collections.abc import Callable
+
 from . import tools
 
 __all__ = ["fastest"]
@@ -10,12 +12,16 @@ BUILD_SECONDS = {"pysim": 0.9, "cxxrtl": 12.0, "verilator": 20.0}
 CYCLES_PER_SECOND = {"pysim": 600.0, "cxxrtl": 650_000.0, "verilator": 2_200_000.0}
 
 
-def fastest(rtlil: str, cycles: int) -> str:
-    """The simulator that is likely done first with so many cycles, its build included."""
+def fastest(rtlil: str, cycles: int, is_built: Callable[[str], bool]) -> str:
+    """The simulator that is likely done first with so many cycles, its build included.
+
+    ``is_built`` tells by name whether a simulator of the design needs no build any more.
+    """
     size = len(rtlil) / REFERENCE_TEXT
     names = [name for name in tools.available() if name in BUILD_SECONDS]
 
     def seconds(name: str) -> float:
-        return size * BUILD_SECONDS[name] + cycles * size / CYCLES_PER_SECOND[name]
+        build = 0.0 if is_built(name) else BUILD_SECONDS[name]
+        return size * (build + cycles / CYCLES_PER_SECOND[name])
 
     return min(names, key=seconds)

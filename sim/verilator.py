@@ -5,6 +5,7 @@ its runtime is the same for every design, so it is compiled once and cached.
 """
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -99,10 +100,13 @@ class Verilated(Compiled):
 
     Parameters
     ----------
-    source : str
-        The design in Verilog.
+    source : str or callable
+        The design in Verilog, or what makes it once a build needs it.
     ports : Ports
         Widths of its data ports.
+    identity : str, optional
+        Text that the Verilog follows from and that the cache knows the design by; left out, the
+        Verilog itself.
     top : str
         Name of its top module.
     progress : callable, optional
@@ -112,19 +116,29 @@ class Verilated(Compiled):
     name = "verilator"
 
     def __init__(
-        self, source: str, ports: Ports, *, top: str = "top", progress: Progress | None = None
+        self,
+        source: str | Callable[[], str],
+        ports: Ports,
+        *,
+        identity: str | None = None,
+        top: str = "top",
+        progress: Progress | None = None,
     ) -> None:
         super().__init__(ports, progress)
         self._source = source
+        self._identity = identity if identity is not None else self._text()
         self._top = top
+
+    def _text(self) -> str:
+        return self._source if isinstance(self._source, str) else self._source()
 
     def _key(self, trace: bool) -> tuple[str, ...]:
         version = tools.verilator().version
-        return (self._source, self._top, _DEVICE, *VERILATE, *FAST, *SLOW, version, tools.cxx())
+        return (self._identity, self._top, _DEVICE, *VERILATE, *FAST, *SLOW, version, tools.cxx())
 
     def _make(self, folder: Path, program: Path, trace: bool) -> None:
         verilator = tools.verilator()
-        (folder / "design.v").write_text(self._source)
+        (folder / "design.v").write_text(self._text())
         self._progress("verilator: writing C++")
         options = [*VERILATE, *(["--trace"] if trace else []), "--top-module", self._top]
         tools.run(

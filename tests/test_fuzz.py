@@ -21,10 +21,12 @@ from deltaloom.compiler.errors import DeltaloomError, ToolMissingError
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import rows_of
 from deltaloom.compiler.target import Target
-from deltaloom.sim import choice, tools
+from deltaloom.sim import cxxrtl, icarus, tools, verilator
 
 CELLS = [GRU, LSTM, RNN, Linear, ReluRNN, LiGRU, CoupledLSTM, PeepholeLSTM]
 SIZES = st.integers(1, 12)
+
+SIMULATORS = {"cxxrtl": cxxrtl, "verilator": verilator, "icarus": icarus}
 
 
 def profile(examples):
@@ -134,6 +136,6 @@ def test_random_networks_in_compiled_simulators(case_of, check_run, build_design
         convert = rtlil if name == "cxxrtl" else verilog
         design, ports = build_design(case)
         source = convert.convert(design, name="top", emit_src=False)
-        check_run(case, choice.build(name, source, ports))
+        check_run(case, SIMULATORS[name].build(source, ports))
 
     check()

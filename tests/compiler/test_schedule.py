@@ -29,33 +29,35 @@ def fewest_passes(lanes, rows, units):
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 7])
-def test_fold_needs_the_fewest_passes(rows):
+def test_fold_needs_few_passes(rows):
     for lanes, units in itertools.product(range(1, 40), range(1, 24)):
         block, folds = fold(lanes, rows, units)
         assert 1 <= block <= units
         assert 1 <= folds <= rows
         assert block * rows <= lanes * folds
-        assert -(-units // block) * folds == fewest_passes(lanes, rows, units)
+        assert 8 * -(-units // block) * folds <= 9 * fewest_passes(lanes, rows, units)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4])
 def test_fold_takes_the_fewest_folds_and_the_smallest_blocks(rows):
-    """Among cuts with as few passes: fewer folds first, then fewer units a block."""
+    """Among cuts with about as few passes: fewer folds first, then fewer units a block."""
     for lanes, units in itertools.product(range(1, 30), range(1, 20)):
         block, folds = fold(lanes, rows, units)
         passes = -(-units // block) * folds
         for fewer in range(1, folds):
             most = min(lanes * fewer // rows, units)
-            assert not most or -(-units // most) * fewer > passes
+            few = 9 * fewest_passes(lanes, rows, units)
+            assert not most or 8 * -(-units // most) * fewer > few
         assert block == 1 or -(-units // (block - 1)) * folds > passes
 
 
 def test_fold_by_hand():
     assert fold(16, 4, 64) == (4, 1)
-    assert fold(3, 4, 5) == (3, 4)
+    assert fold(3, 4, 5) == (2, 3)
     assert fold(1, 1, 9) == (1, 1)
     assert fold(100, 3, 5) == (5, 1)
     assert fold(8, 4, 7) == (2, 1)
+    assert fold(22, 3, 64) == (7, 1)  # 10 passes, where three folds would need 9
 
 
 @pytest.mark.parametrize("cell", [LSTM(2, 7), GRU(3, 5), RNN(2, 9), Linear(4, 3)])
