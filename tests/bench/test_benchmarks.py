@@ -71,7 +71,7 @@ def test_small_figures():
 
 
 def test_frequency_figures():
-    lstm = {"cell": "LSTM", "board": "ulx3s_85f"}
+    lstm = {"cell": "LSTM", "board": "ulx3s_85f", "skip": "delta"}
     cells = {"luts": 2400, "carries": 400, "flip_flops": 2000, "multipliers": 24, "block_rams": 17}
     result = {
         "cases": [
@@ -95,7 +95,8 @@ def test_frequency_figures():
 
 
 def test_frequency_records_what_does_not_fit(monkeypatch):
-    monkeypatch.setattr(frequency, "CASES", ((Shape("LSTM", 16, 16, 64), "icebreaker", 30),))
+    case = (Shape("LSTM", 16, 16, 64), "icebreaker", frequency.DELTA, 30)
+    monkeypatch.setattr(frequency, "CASES", (case,))
 
     def refuse(*_, **__):
         raise dl.DoesNotFitError("Board is small")
