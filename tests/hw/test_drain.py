@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear
-from deltaloom.compiler.schedule import DRAIN_LATENCY, schedule
+from deltaloom.compiler.schedule import schedule
 from deltaloom.hw.drain import Drain
 from deltaloom.hw.lanes import sum_widths
 
@@ -20,6 +20,7 @@ CASES = {
     "two banks, folds": (LSTM(3, 11), 10),
     "two banks, one block": (RNN(2, 9), 9),
     "no state": (Linear(5, 3), 2),
+    "biases in block RAM": (RNN(1, 66), 9),
 }
 
 
@@ -67,7 +68,7 @@ def test_units_leave_in_order(cycles, integer_network, name, idle):
         for unit in range(count):
             word = unit_word(folded, widths, sums, unit)
             number = block * folded.units + unit
-            want.append((first + unit + DRAIN_LATENCY - 1, number, word, flags))
+            want.append((first + unit + folded.drain_latency - 1, number, word, flags))
 
     outputs = ["valid", "unit", "accumulators", "unit_flags", "unit_before", "unit_ahead"]
     seen = cycles(

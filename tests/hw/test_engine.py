@@ -4,7 +4,13 @@ import pytest
 
 from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ReluRNN
 from deltaloom.compiler.recipe import Recipe
-from deltaloom.compiler.schedule import DRAIN_LATENCY, ENCODER_LATENCY, ENTRY_LATENCY, QUEUE_LATENCY
+from deltaloom.compiler.schedule import (
+    DRAIN_LATENCY,
+    ENCODER_LATENCY,
+    ENTRY_LATENCY,
+    QUEUE_LATENCY,
+    RECEIVER_LATENCY,
+)
 from deltaloom.hw.engine import Engine
 
 MODES = {
@@ -52,11 +58,22 @@ def test_latency(prove, integer_network, inputs):
     operands = [operand.name for operand in layer.operands]
     assert operands == ["x", "h"]
     first = int(capture.delivered[0] - capture.accepted[-1])
-    receiver = start = 1
+    start = 1
     gates = 1 + 4  # rounding of the sum, table
     gates += layer.graph.nodes[layer.graph.output].name.startswith("tanh0_")  # and of the result
-    lists = receiver + ENCODER_LATENCY + start + inputs - 1
+    lists = RECEIVER_LATENCY + ENCODER_LATENCY + start + inputs - 1
     assert first == lists + ENTRY_LATENCY + DRAIN_LATENCY + gates + QUEUE_LATENCY
+
+
+@pytest.mark.xfail(
+    strict=True, reason="index -1 of unit_at is the pipeline's last cycle, not its next"
+)
+@pytest.mark.parametrize("cell", [ReluRNN(1, 2), ReluRNN(2, 5)], ids=["2 units", "5 units"])
+def test_a_state_that_is_ready_a_cycle_after_its_sum(prove, integer_network, cell):
+    """Operands as wide as everything else: nothing is left between the sum's rounding and them."""
+    recipe = Recipe("int8", "int13", skip="delta", elementwise=13)
+    network = integer_network(cell, recipe=recipe)
+    prove(network, {"l.0": 1}, lengths=(6, 6), stalls=(0.0, 0.3))
 
 
 def test_refuses_anything_but_a_schedule():

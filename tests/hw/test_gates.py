@@ -19,6 +19,7 @@ CELLS = [
     ReluRNN(2, 4),
     LiGRU(3, 4),
     PeepholeLSTM(2, 3),
+    RNN(1, 66),
     Linear(4, 3),
     Linear(2, 5, "tanh"),
     Linear(2, 3, "relu"),
@@ -69,13 +70,16 @@ def test_timesteps(bench, integer_network, cell, recipe):
             entries = []  # unit that enters in each cycle, or None
             for unit in range(layer.units):
                 entries += [None] * int(rng.integers(0, 3)) + [unit]
-            entries = [None, None, *entries, *[None] * (dut.depth + 1)]
+            entries = [None, None, None, *entries, *[None] * (dut.depth + 1)]
             outputs, operands = [], []
             for cycle, unit in enumerate(entries):
                 # As in the drain, a unit's number stays until the next one is chosen.
                 coming = [u for u in entries[cycle:] if u is not None] or [0]
                 ahead = [u for u in entries[cycle + 1 :] if u is not None] or [0]
                 before = [u for u in entries[cycle + 2 :] if u is not None] or [0]
+                early = cycle + folded.drain_latency - 1
+                biases = [u for u in entries[early:] if u is not None] or [0]
+                ctx.set(dut.bias_unit, biases[0])
                 ctx.set(dut.unit, coming[0])
                 ctx.set(dut.unit_ahead, ahead[0])
                 ctx.set(dut.unit_before, before[0])
