@@ -69,7 +69,11 @@ def schedule_gates(graph: Graph, operand_nodes: frozenset[int]) -> GateSchedule:
             case _:
                 raise AssertionError(f"no stage for {node}")
     for position in memories + constants:
-        readers = [r for r in graph.readers(position) if r in times]
+        readers = [
+            reader
+            for reader in graph.readers(position)
+            if reader in times and not isinstance(graph.nodes[reader], Affine)
+        ]
         times[position] = min(
             max(times[operand] for operand in graph.nodes[reader].operands) for reader in readers
         )

@@ -101,7 +101,7 @@ class Engine(wiring.Component):
         if layer.recurrent:
             time = schedule.operand_time
             m.d.comb += [
-                h_encoder.index_ahead.eq(gates.unit_at[time - 2]),
+                h_encoder.index_ahead.eq(gates.unit_two_before(time)),
                 h_encoder.valid.eq(gates.valid_at[time]),
                 h_encoder.index.eq(gates.unit_at[time]),
                 h_encoder.value.eq(gates.operand),

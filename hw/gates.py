@@ -175,11 +175,15 @@ class GatePipeline(wiring.Component):
             m.d.sync += held.eq(total)
             self._values[position, 0] = held
 
+    def unit_two_before(self, time):
+        """The unit that is in a cycle of the pipeline two clock cycles later."""
+        before = {0: self.unit_before, 1: self.unit_ahead}
+        return before[time] if time in before else self.unit_at[time - 2]
+
     def _read(self, m, stored, time, name):
         """A unit's word in a cycle of the pipeline, through a register behind its memory."""
         read = stored.read_port()
-        before = {0: self.unit_before, 1: self.unit_ahead}
-        m.d.comb += read.addr.eq(before[time] if time in before else self.unit_at[time - 2])
+        m.d.comb += read.addr.eq(self.unit_two_before(time))
         word = Signal(read.data.shape(), name=f"{name}_word", reset_less=True)
         m.d.sync += word.eq(read.data)
         return word

@@ -60,7 +60,6 @@ def test_memories(integer_network):
         assert [folded.layer.graph.nodes[p].name for p in folded.gates.memories] == names
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="affine readers of a state are not skipped")
 @pytest.mark.parametrize("recipe", [Recipe("int16", "int16"), Recipe(elementwise=8)], ids=str)
 @pytest.mark.parametrize("cell", [GRU(3, 5), LiGRU(3, 5)], ids=lambda c: type(c).__name__)
 def test_a_state_may_be_an_operand_as_it_is(integer_network, cell, recipe):

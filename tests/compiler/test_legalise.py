@@ -163,11 +163,9 @@ def test_wide_products_are_rounded_before_they_are_multiplied(make_network):
     assert len(layer.graph.readers(reader)) == 3
 
 
-def test_a_value_of_this_timestep_can_be_multiplied(make_network):
-    layer = legal(make_network(Deep(3, 3))).computing[0]
-    assert [operand.name for operand in layer.operands] == ["x", "mul0"]
-    assert chain(layer.graph, layer.operands[1].node) == ["Rescale", "Mul"]
-    assert layer.operands[1].format.width == 8
+def test_a_value_of_this_timestep_cannot_be_multiplied_yet(make_network):
+    with pytest.raises(ValueError, match=r"must read the input, a state, or a state's rounding$"):
+        legal(make_network(Deep(3, 3)))
 
 
 def test_what_nothing_reads_is_dropped(make_network):

@@ -65,9 +65,6 @@ def test_latency(prove, integer_network, inputs):
     assert first == lists + ENTRY_LATENCY + DRAIN_LATENCY + gates + QUEUE_LATENCY
 
 
-@pytest.mark.xfail(
-    strict=True, reason="index -1 of unit_at is the pipeline's last cycle, not its next"
-)
 @pytest.mark.parametrize("cell", [ReluRNN(1, 2), ReluRNN(2, 5)], ids=["2 units", "5 units"])
 def test_a_state_that_is_ready_a_cycle_after_its_sum(prove, integer_network, cell):
     """Operands as wide as everything else: nothing is left between the sum's rounding and them."""
