@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .fixed import Format, width_for
+from .fixed import Format, half_unit, width_for
 from .graph import Add, Binary, Mul, Sub
 
 __all__ = [
@@ -75,7 +75,7 @@ def rectify(a: Interval) -> Interval:
 def rescale(a: Interval, target: Format) -> Interval:
     """Results of rounding half up to ``target``, which keeps the order of values."""
     shift = a.frac - target.frac
-    half = (1 << shift) >> 1 if shift > 0 else 0
+    half = half_unit(shift)
     ends = [(end + half) >> shift if shift > 0 else end << -shift for end in (a.low, a.high)]
     low, high = np.clip(np.array(ends, dtype=object), target.min, target.max)
     return Interval(int(low), int(high), target.frac)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Format", "requantize", "width_for"]
+__all__ = ["Format", "half_unit", "requantize", "width_for"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ def width_for(low: int, high: int) -> int:
     )
 
 
+def half_unit(shift: int) -> int:
+    """What rounding half up adds before a right shift; nothing where there is none."""
+    return (1 << shift) >> 1 if shift > 0 else 0
+
+
 def requantize(values: np.ndarray, source: Format, target: Format) -> np.ndarray:
     """Bring integers of format ``source`` to format ``target``; int64 of the same shape.
 
@@ -90,7 +95,7 @@ def requantize(values: np.ndarray, source: Format, target: Format) -> np.ndarray
     values = np.asarray(values, dtype=np.int64)
     shift = source.frac - target.frac
     if shift > 0:
-        values = (values + (1 << (shift - 1))) >> shift
+        values = (values + half_unit(shift)) >> shift
     elif shift < 0:
         limit = max(-target.min, target.max) + 1
         values = np.clip(values, -limit, limit) << -shift

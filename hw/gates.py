@@ -5,7 +5,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..compiler.fixed import Format, width_for
+from ..compiler.fixed import Format, half_unit, width_for
 from ..compiler.graph import Activation, Add, Affine, Constant, Mul, Rescale, State, Sub
 from .delay import delayed
 from .multiplier import Multiplier
@@ -27,7 +27,7 @@ def bias_table(schedule):
     for position in (position for row in schedule.rows for position in row):
         affine, target = graph.nodes[position], graph.nodes[graph.readers(position)[0]]
         shift = affine.format.frac - target.format.frac
-        found[affine.name] = layer.biases[affine.name] + ((1 << shift) >> 1 if shift > 0 else 0)
+        found[affine.name] = layer.biases[affine.name] + half_unit(shift)
     return found
 
 

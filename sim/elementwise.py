@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..compiler.fixed import Format
+from ..compiler.fixed import Format, half_unit
 from ..compiler.graph import Activation, Add, Mul, Rescale, Sub
 from ..compiler.integer import IntegerLayer
 
@@ -65,7 +65,7 @@ def rescale_step(
     """Rounding half up and saturation, as :func:`~deltaloom.compiler.fixed.requantize` has it."""
     kind = integer_type(target)
     shift = source.frac - target.frac
-    half = (1 << shift) >> 1 if shift > 0 else 0
+    half = half_unit(shift)
     # Before a left shift the value is cut where the shifted one saturates anyway.
     low, high = (target.min >> -shift, target.max >> -shift) if shift < 0 else (0, 0)
 

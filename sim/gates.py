@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..compiler.fixed import half_unit
 from ..compiler.graph import Affine
 from ..compiler.integer import IntegerLayer, Operand
 from .elementwise import Count, Values
@@ -63,7 +64,7 @@ class GateSums:
             assert affine.format is not None
             assert target is not None
             shift = affine.format.frac - target.frac
-            half = (1 << shift) >> 1 if shift > 0 else 0
+            half = half_unit(shift)
             self._scales[position] = 2.0**-shift
             bias = layer.biases[affine.name]
             constant[rows] = (bias + half) * self._scales[position]
