@@ -14,6 +14,7 @@ __all__ = ["LayerSchedule", "Schedule", "schedule"]
 
 ENTRY_LATENCY = 7  # list address to accumulator: entry, columns, address, weight, factors, product
 DRAIN_LATENCY = 3  # accumulator to the gate pipeline: bank, selected unit, biased sum
+SMALL_CHOICE = 8  # units that the drain selects from in one cycle
 RECEIVER_LATENCY = 2  # stream to encoder, while the element's hat is read
 ENCODER_LATENCY = 3  # element to listed entry: hat, difference, comparison
 QUEUE_LATENCY = 2  # output queue, from its entrance to its exit
@@ -98,8 +99,12 @@ class LayerSchedule:
 
     @property
     def drain_latency(self) -> int:
-        """Cycles from an accumulator to the gate pipeline; a bias in block RAM comes later."""
-        return DRAIN_LATENCY + int(self.layer.units > SMALL_MEMORY)
+        """Cycles from an accumulator to the gate pipeline.
+
+        A bias in block RAM comes a cycle later, and so does a unit that is one of many.
+        """
+        many = self.drain_banks * self.units > SMALL_CHOICE
+        return DRAIN_LATENCY + int(self.layer.units > SMALL_MEMORY or many)
 
     @cached_property
     def output_time(self) -> int:

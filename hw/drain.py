@@ -8,6 +8,8 @@ from .delay import delayed
 
 __all__ = ["Drain"]
 
+GROUP_BITS = 2  # of a place: what the first of two choices goes by
+
 
 class Drain(wiring.Component):
     """Holds the sums of finished blocks and gives them a unit a cycle.
@@ -97,11 +99,12 @@ class Drain(wiring.Component):
         flags = [Signal.like(self.flags, name=f"flags{n}") for n in range(schedule.drain_banks)]
         fill, empty = Signal(), Signal()
         filled = Signal(range(schedule.drain_banks + 1))
-        place = Signal(range(schedule.units))
+        place = Signal(range(schedule.drain_banks * schedule.units))
         done, emptied = Signal(), Signal()
         tail = schedule.layer.units - 1
+        ends = range(schedule.units - 1, schedule.drain_banks * schedule.units, schedule.units)
         m.d.comb += [
-            done.eq((place == schedule.units - 1) | (self.bias_unit == tail)),
+            done.eq(place.matches(*ends) | (self.bias_unit == tail)),
             emptied.eq((filled != 0) & done),
         ]
         m.d.sync += filled.eq(filled + self.captured - emptied)
@@ -110,17 +113,16 @@ class Drain(wiring.Component):
                 m.d.sync += [bank.eq(finished), flags[n].eq(self.flags)]
         if len(banks) > 1:
             m.d.sync += [fill.eq(fill ^ self.captured), empty.eq(empty ^ emptied)]
+        other = Mux(empty, 0, schedule.units) if len(banks) > 1 else 0
         with m.If(filled != 0):
             m.d.sync += [
-                place.eq(Mux(done, 0, place + 1)),
+                place.eq(Mux(done, other, place + 1)),
                 self.bias_unit.eq(Mux(self.bias_unit == tail, 0, self.bias_unit + 1)),
             ]
-        width = len(self.accumulators)
-        words = [bank[n * width : (n + 1) * width] for bank in banks for n in range(schedule.units)]
-        selected = Array(words)[place + Mux(empty, schedule.units, 0)]
 
         # From here on a unit moves a register a cycle.
         registers = schedule.drain_latency - 1
+        selected = self._select(m, Cat(*banks), place, registers - 1)
         before = delayed(m, self.bias_unit, registers - 2, "unit_before")
         ahead = delayed(m, before, 1, "unit_ahead")
         m.d.comb += [
@@ -129,6 +131,24 @@ class Drain(wiring.Component):
             self.unit.eq(delayed(m, ahead, 1, "unit")),
             self.valid.eq(delayed(m, filled != 0, registers, "valid", reset_less=False)),
             self.unit_flags.eq(delayed(m, Mux(empty, flags[-1], flags[0]), registers, "flags")),
-            self.accumulators.eq(delayed(m, selected, registers - 1, "accumulators")),
+            self.accumulators.eq(selected),
         ]
         return m
+
+    def _select(self, m, banks, place, registers):
+        """The unit at a place of the banks, through one register or more.
+
+        A choice of many is split where there are two registers to put its halves behind.
+        """
+        width = len(self.accumulators)
+        words = [banks[start : start + width] for start in range(0, len(banks), width)]
+        if registers == 1:
+            return delayed(m, Array(words)[place], 1, "accumulators")
+        group = 1 << GROUP_BITS
+        near, far = place[:GROUP_BITS], place[GROUP_BITS:]
+        choices = [
+            delayed(m, Array(words[start : start + group])[near], 1, f"group{start}")
+            for start in range(0, len(words), group)
+        ]
+        chosen = Array(choices)[delayed(m, far, 1, "far")]
+        return delayed(m, chosen, registers - 1, "accumulators")
