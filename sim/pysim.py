@@ -41,7 +41,6 @@ class PySim:
         module.submodules.top = component
         self._engine = Engine(module)
         self._engine.add_clock(CLOCK_PERIOD)
-        self._engine.add_testbench(self._bench)
 
     def run(self, stimulus: Stimulus, *, vcd: Path | None = None) -> Capture:
         """Run from reset; see :class:`.stimulus.Simulator`."""
@@ -49,6 +48,9 @@ class PySim:
         self._stimulus = stimulus
         if self._started:
             self._engine.reset()
+        else:
+            # Not before: a coroutine that is made and never run is a warning.
+            self._engine.add_testbench(self._bench)
         self._started = True
         if vcd is None:
             self._engine.run()

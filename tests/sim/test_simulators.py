@@ -1,3 +1,5 @@
+import gc
+
 import numpy as np
 import pytest
 
@@ -150,3 +152,9 @@ def test_a_name_that_is_no_simulator():
         match=r"^Simulator must be one of pysim, cxxrtl, verilator, icarus, not 'modelsim'$",
     ):
         tools.require("modelsim")
+
+
+def test_a_simulator_that_never_runs_leaves_nothing_behind(device, recwarn):
+    make(device, "pysim", AWKWARD)
+    gc.collect()
+    assert not recwarn.list
