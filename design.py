@@ -26,7 +26,7 @@ from .sim import cxxrtl, cycles, golden, icarus, pysim, result, tools, verilator
 from .sim.choice import fastest
 from .sim.result import Run
 from .sim.sequences import random_sequences
-from .sim.stimulus import Ports, random_stalls
+from .sim.stimulus import Ports, Simulator, random_stalls
 
 __all__ = ["Check", "Design", "generate"]
 
@@ -137,7 +137,7 @@ class Design:
                 raise DeltaloomError("Wave dump needs a simulator; the cycle model has no waves")
             delivered = predicted.delivered
         else:
-            device = self._device(name, progress)
+            device = self.device(name, progress)
             stimulus = result.stimulus_of(sequences, expected.outputs)
             capture = device.run(stimulus, vcd=None if vcd is None else Path(vcd))
             result.compare(capture, expected.outputs, predicted, name)
@@ -171,8 +171,8 @@ class Design:
             total_cycles=int(delivered[-1]) + 1,
         )
 
-    def _device(self, name: str, progress: Progress | None = None) -> Any:
-        """A simulator of the design, which builds what it needs when it runs."""
+    def device(self, name: str, progress: Progress | None = None) -> Simulator:
+        """A simulator of the design by its name, which builds what it needs when it first runs."""
         try:
             tools.require(name)
         except ValueError as error:
@@ -194,7 +194,7 @@ class Design:
         """The simulator that is done first with so many cycles."""
 
         def is_built(name: str) -> bool:
-            return name in ("cxxrtl", "verilator") and self._device(name).is_built()
+            return name in ("cxxrtl", "verilator") and self.device(name).is_built()
 
         return fastest(self.rtlil, total, is_built)
 
@@ -226,7 +226,7 @@ class Design:
         total = 0
         names = tuple(simulators or [self._fastest(10_000)])
         for name in names:
-            device = self._device(name, progress)
+            device = self.device(name, progress)
             for stimulus in stimuli:
                 predicted = cycles.predict(
                     network,

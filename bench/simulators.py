@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import deltaloom as dl
-from deltaloom.compiler.errors import DeltaloomError
-from deltaloom.sim import cxxrtl, cycles, golden, icarus, pysim, result, testbench, tools, verilator
-from deltaloom.sim.stimulus import Simulator, Stimulus
+from deltaloom.sim import cycles, golden, result, testbench, tools
+from deltaloom.sim.stimulus import Stimulus
 
 from .figures import Figure, machine
 from .networks import Shape, quantized, white_noise
@@ -63,19 +62,6 @@ def _cache(folder: Path) -> Iterator[None]:
             os.environ["DELTALOOM_CACHE"] = before
 
 
-def _build(design: dl.Design, name: str) -> Simulator:
-    match name:
-        case "pysim":
-            return pysim.build(design.component(), design.ports)
-        case "cxxrtl":
-            return cxxrtl.build(design.rtlil, design.ports)
-        case "verilator":
-            return verilator.build(design.verilog, design.ports)
-        case "icarus":
-            return icarus.build(design.verilog, design.ports)
-    raise DeltaloomError(f"Simulator must be one of {', '.join(TIMESTEPS)}, not {name!r}")
-
-
 def _speed(design: dl.Design, name: str) -> dict[str, Any]:
     network = design.model.network
     x = white_noise(TIMESTEPS[name], SHAPE.inputs)
@@ -85,7 +71,9 @@ def _speed(design: dl.Design, name: str) -> dict[str, Any]:
     stimulus: Stimulus = result.stimulus_of(sequences, expected.outputs)
     _ = design.rtlil if name == "cxxrtl" else design.verilog  # the text is no part of the build
     watch = Stopwatch()
-    device = _build(design, name)
+    device = design.device(name)
+    if name in ("cxxrtl", "verilator"):
+        device.build()
     build = watch.seconds
     watch = Stopwatch()
     capture = device.run(stimulus)
