@@ -22,6 +22,8 @@ __all__ = [
     "UNUSABLE",
     "Progress",
     "board_table",
+    "by_layer",
+    "by_operand",
     "complain",
     "facts",
     "layer_table",
@@ -141,6 +143,22 @@ def text(value: Any) -> str:
 
 def percent(share: float) -> str:
     return f"{share:.1%}" if np.isfinite(share) else "-"
+
+
+def by_layer(shares: Mapping[str, float]) -> str:
+    """A share of each layer, in one line."""
+    return ", ".join(f"{name} {percent(share)}" for name, share in shares.items())
+
+
+def by_operand(shares: Mapping[str, Mapping[str, float]]) -> str:
+    """A share of each layer's operands, in one line."""
+    return by_layer(
+        {
+            f"{layer} {operand}": share
+            for layer, operands in shares.items()
+            for operand, share in operands.items()
+        }
+    )
 
 
 def layer_table(layers: list[dict[str, Any]]) -> Table:

@@ -16,7 +16,16 @@ import numpy as np
 from rich.console import Console
 
 import deltaloom as dl
-from deltaloom.cli_display import DONE, FAILED, Progress, complain, facts, plain
+from deltaloom.cli_display import (
+    DONE,
+    FAILED,
+    Progress,
+    by_layer,
+    by_operand,
+    complain,
+    facts,
+    plain,
+)
 from deltaloom.examples import digits
 
 __all__ = ["main"]
@@ -95,13 +104,7 @@ def table(found: dict[str, Any]) -> Any:
             f"{check['cycles']:,} of random sequences",
             "cycles a timestep": simulation["cycles_per_timestep"],
             "lane utilization": by_layer(simulation["utilization"]),
-            "columns skipped": by_layer(
-                {
-                    f"{layer} {operand}": share
-                    for layer, operands in simulation["skipped"].items()
-                    for operand, share in operands.items()
-                }
-            ),
+            "columns skipped": by_operand(simulation["skipped"]),
             "logic cells": f"{build['logic_cells']:,} ({cells['luts']:,} LUT4, "
             f"{cells['flip_flops']:,} flip-flops)",
             "multipliers": cells["multipliers"],
@@ -113,10 +116,6 @@ def table(found: dict[str, Any]) -> Any:
             "bitstream": os.path.relpath(build["bitstream"]),
         },
     )
-
-
-def by_layer(shares: dict[str, float]) -> str:
-    return ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
 
 
 def verdict(found: dict[str, Any]) -> str | None:
