@@ -13,9 +13,12 @@ from .fixed import Format
 from .graph import Node
 from .network import Layer, Network
 
-__all__ = ["Ranges", "Statistics", "calibrate"]
+__all__ = ["STREAM", "Ranges", "Statistics", "calibrate"]
 
 BINS = 1 << 14
+
+STREAM = "(stream)"
+"""Stands for a layer's output stream where a node's name would; no node has such a name."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Statistics:
 
 
 Ranges = Mapping[tuple[str, str], Statistics]
-"""Statistics by layer name and node name."""
+"""Statistics by layer name and node name; :data:`STREAM` for what a layer or the input gives."""
 
 
 def calibrate(network: Network, x: Any) -> Ranges:
@@ -82,11 +85,13 @@ def calibrate(network: Network, x: Any) -> Ranges:
     def observe(layer: Layer, node: Node, values: np.ndarray) -> None:
         found[layer.name, node.name] = Statistics.of(f"{layer.name}.{node.name}", values)
 
-    first = next(layer for layer in network.layers if isinstance(layer, Layer))
+    def observe_stream(name: str, values: np.ndarray) -> None:
+        found[name, STREAM] = Statistics.of(f"{name}.{STREAM}", values)
+
     try:
-        sequences = as_sequences(x, first.input_size)
+        sequences = as_sequences(x, network.input_size)
     except DeltaloomError as error:
         raise DeltaloomError(f"Calibration data are unusable: {error}") from error
     with np.errstate(over="ignore", invalid="ignore"):
-        evaluate(network, sequences, observe)
+        evaluate(network, sequences, observe, observe_stream)
     return found

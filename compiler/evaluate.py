@@ -1,7 +1,7 @@
 """The float interpreter of cell graphs: what a network computes before anything is quantized."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,18 +9,27 @@ import numpy as np
 from . import pwl
 from .errors import DeltaloomError
 from .graph import Activation, Add, Affine, Constant, Graph, Mul, Node, State, Sub
-from .network import LastStep, Layer, Network
+from .layout import Layout
+from .network import Layer, Network
+from .stream_values import evaluate_stream_layer
+from .wiring import INPUT, sources_of
 
-__all__ = ["Layout", "Observer", "as_sequences", "evaluate", "state_dependent"]
+__all__ = ["Layout", "Observer", "StreamObserver", "as_sequences", "evaluate", "state_dependent"]
 
 Observer = Callable[[Layer, Node, np.ndarray], None]
 """Takes a layer, one of its graph's nodes and the node's values, float64 (rows, size)."""
+
+StreamObserver = Callable[[str, np.ndarray], None]
+"""Takes a stream's name and its vectors, float64 (rows, size)."""
 
 FUNCTIONS = pwl.FUNCTIONS | {"relu": lambda x: np.maximum(x, 0.0)}
 
 
 def evaluate(
-    network: Network, x: Any, observe: Observer | None = None
+    network: Network,
+    x: Any,
+    observe: Observer | None = None,
+    observe_stream: StreamObserver | None = None,
 ) -> np.ndarray | list[np.ndarray]:
     """Run the network in float64.
 
@@ -36,26 +45,32 @@ def evaluate(
         is (rows, size) and holds each timestep of each sequence once, laid out as :class:`Layout`
         says and never padded; those of a :class:`State` are the values that the timestep starts
         from. A layer's nodes are all in memory at that moment.
+    observe_stream : callable, optional
+        Called as ``observe_stream(name, values)`` for the input and the output of every layer.
 
     Returns
     -------
     numpy.ndarray or list of numpy.ndarray
         Float64 (batch, time, outputs), or a list of (time, outputs) if ``x`` is a list;
-        (batch, outputs) in both cases if the network selects the last timestep.
+        (batch, outputs) in both cases if the network gives one vector a sequence.
     """
-    first = next(layer for layer in network.layers if isinstance(layer, Layer))
-    sequences = as_sequences(x, first.input_size)
-    layout = Layout.of([len(sequence) for sequence in sequences])
-    rows = np.concatenate(list(sequences))[layout.source]
-    for layer in network.layers:
-        match layer:
-            case LastStep():
-                rows = layout.in_order(rows)[layout.ends - 1]
-                layout = Layout.of([1] * len(sequences))
-            case Layer():
-                rows = _evaluate_layer(layer, rows, layout, observe)
+    sequences = as_sequences(x, network.input_size)
+    flow = Layout.of([len(sequence) for sequence in sequences])
+    streams = {INPUT: (np.concatenate(list(sequences))[flow.source], flow)}
+    if observe_stream:
+        observe_stream(INPUT, streams[INPUT][0])
+    for layer, sources in zip(network.layers, sources_of(network.layers).values(), strict=True):
+        taken = [streams[source] for source in sources]
+        if isinstance(layer, Layer):
+            rows, layout = taken[0]
+            rows = _evaluate_layer(layer, rows, layout, observe)
+        else:
+            rows, layout = evaluate_stream_layer(layer, [rows for rows, _ in taken], taken[0][1])
+        if observe_stream:
+            observe_stream(layer.name, rows)
+        streams[layer.name] = rows, layout
     rows = layout.in_order(rows)
-    if any(isinstance(layer, LastStep) for layer in network.layers):
+    if network.once:
         return rows
     outputs = np.split(rows, layout.ends[:-1])
     return np.stack(outputs) if isinstance(sequences, np.ndarray) else outputs
@@ -94,44 +109,6 @@ def _as_array(x: Any, shape: tuple[str | int, ...], subject: str) -> np.ndarray:
     if not np.all(np.isfinite(values)):
         raise DeltaloomError(f"Input must be finite, but {subject} holds NaN or infinity")
     return values
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How the timesteps of sequences of any lengths are stacked as rows, without padding.
-
-    All first timesteps come first, then all second ones, and so on; within a timestep the longest
-    sequence comes first and equal lengths keep their order. Sequences of one length thus are
-    (time, batch) flattened, and a sequence has the same place within each of its timesteps.
-
-    Parameters
-    ----------
-    source : numpy.ndarray
-        Row's position in the concatenation of the sequences; (rows,).
-    alive : numpy.ndarray
-        Number of sequences that have a timestep; (longest length,).
-    ends : numpy.ndarray
-        Where each sequence ends in the concatenation; (sequences,).
-    """
-
-    source: np.ndarray
-    alive: np.ndarray
-    ends: np.ndarray
-
-    @classmethod
-    def of(cls, lengths: Sequence[int]) -> "Layout":
-        sizes = np.asarray(lengths)
-        ends = np.cumsum(sizes)
-        starts = (ends - sizes)[np.argsort(-sizes, kind="stable")]
-        alive = (sizes > np.arange(sizes.max())[:, np.newaxis]).sum(axis=1)
-        source = np.concatenate([starts[:count] + time for time, count in enumerate(alive)])
-        return cls(source, alive, ends)
-
-    def in_order(self, rows: np.ndarray) -> np.ndarray:
-        """Rows as the concatenation of the sequences, each in the order of time."""
-        flat = np.empty_like(rows)
-        flat[self.source] = rows
-        return flat
 
 
 def state_dependent(graph: Graph) -> frozenset[int]:

@@ -1,4 +1,4 @@
-"""The float network: a chain of layers that map a stream of vectors to a stream of vectors."""
+"""The float network: layers that map streams of vectors to a stream of vectors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,8 +7,33 @@ import numpy as np
 
 from .errors import DeltaloomError
 from .graph import Affine, Constant, Graph
+from .streams import (
+    ArgMax,
+    Concatenate,
+    Embedding,
+    LastStep,
+    Pool,
+    Reverse,
+    StreamLayer,
+    Sum,
+    Window,
+)
+from .wiring import check_wiring, infer_input_size, stream_lengths, stream_sizes
 
-__all__ = ["LastStep", "Layer", "Network", "parameter_shapes"]
+__all__ = [
+    "ArgMax",
+    "Concatenate",
+    "Embedding",
+    "LastStep",
+    "Layer",
+    "Network",
+    "Pool",
+    "Reverse",
+    "StreamLayer",
+    "Sum",
+    "Window",
+    "parameter_shapes",
+]
 
 
 def parameter_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
@@ -36,12 +61,16 @@ class Layer:
     parameters : mapping of str to numpy.ndarray
         Float64 weights (rows, columns), biases (rows,) and constants (size,) by the names of
         :func:`parameter_shapes`.
+    sources : tuple of str
+        The layer whose output it takes; empty: the layer before it. ``"input"`` is the network's
+        input.
     """
 
     name: str
     cell: str
     graph: Graph
     parameters: Mapping[str, np.ndarray]
+    sources: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise unless the parameters are finite and of the graph's shapes."""
@@ -73,37 +102,38 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class LastStep:
-    """Keeps the last timestep of every sequence and drops the others."""
-
-    name: str
-
-
-@dataclass(frozen=True)
 class Network:
-    """A chain of layers.
+    """Layers between streams of vectors: a graph without cycles, in topological order.
 
-    Input and output are (time, features) for each sequence; after a :class:`LastStep` the time
-    has length one, and the network's callers see (features,).
+    The last layer gives the output; every other stream is read by at least one layer, and one
+    that several read is copied to all of them. Input and output are (time, features) for each
+    sequence; behind a layer that gives one vector a sequence there is no time.
     """
 
-    layers: tuple[Layer | LastStep, ...]
+    layers: tuple[Layer | StreamLayer, ...]
+
+    @property
+    def computing(self) -> tuple[Layer, ...]:
+        """The cells."""
+        return tuple(layer for layer in self.layers if isinstance(layer, Layer))
+
+    @property
+    def input_size(self) -> int:
+        """Features of the input."""
+        return infer_input_size(self.layers)
+
+    @property
+    def once(self) -> bool:
+        """Whether the output is one vector a sequence."""
+        return stream_lengths(self.layers)[self.layers[-1].name].once
 
     def check(self) -> None:
-        names = [layer.name for layer in self.layers]
-        assert len(set(names)) == len(names), f"layer names repeat: {names}"
-        computing = [layer for layer in self.layers if isinstance(layer, Layer)]
-        if not computing:
+        if not self.computing:
             raise DeltaloomError("Network must have at least one layer that computes")
-        if isinstance(self.layers[0], LastStep):
-            raise DeltaloomError("Network must not start with the selection of the last timestep")
-        for layer in computing:
+        for layer in self.computing:
             layer.check()
-        for before, after in zip(computing, computing[1:], strict=False):
-            if before.output_size != after.input_size:
-                raise DeltaloomError(
-                    f"Layer {after.name} must take the {before.output_size} features that layer "
-                    f"{before.name} gives, not {after.input_size}"
-                )
-        if sum(isinstance(layer, LastStep) for layer in self.layers) > 1:
-            raise DeltaloomError("Network must select the last timestep at most once")
+        try:
+            check_wiring(self.layers)
+            stream_sizes(self.layers, self.input_size)
+        except ValueError as error:
+            raise DeltaloomError(str(error)) from None

@@ -5,6 +5,7 @@ from typing import Any
 
 from .calibrate import calibrate
 from .checks import check_network
+from .errors import UnsupportedError
 from .formats import LayerFormats, choose_formats, fit_tables
 from .graph import Activation, Affine, Constant
 from .integer import IntegerLayer, IntegerNetwork, Skip
@@ -13,6 +14,7 @@ from .network import LastStep, Layer, Network
 from .pwl import PiecewiseLinear
 from .recipe import Recipe, check_recipe
 from .weights import quantize_weights
+from .wiring import INPUT
 
 __all__ = ["quantize"]
 
@@ -31,16 +33,19 @@ def quantize(network: Network, calibration: Any, recipe: Recipe | None = None) -
     """
     recipe = recipe or Recipe()
     network.check()
-    network = Network(tuple(pruned(layer) for layer in network.layers))
+    check_chain(network)
+    network = Network(
+        tuple(pruned(layer) if isinstance(layer, Layer) else layer for layer in network.layers)
+    )
     check_recipe(recipe, network)
     ranges = calibrate(network, calibration)
     formats = choose_formats(network, ranges, recipe)
     tables = fit_tables(recipe)
     integer = IntegerNetwork(
         tuple(
-            layer
-            if isinstance(layer, LastStep)
-            else quantize_layer(layer, formats[layer.name], tables, recipe)
+            quantize_layer(layer, formats[layer.name], tables, recipe)
+            if isinstance(layer, Layer)
+            else layer
             for layer in network.layers
         )
     )
@@ -48,10 +53,25 @@ def quantize(network: Network, calibration: Any, recipe: Recipe | None = None) -
     return integer
 
 
-def pruned(layer: Layer | LastStep) -> Layer | LastStep:
+def check_chain(network: Network) -> None:
+    """Raise unless the network is a chain of cells and selections of the last timestep."""
+    names = [INPUT, *(layer.name for layer in network.layers)]
+    for before, layer in zip(names, network.layers, strict=False):
+        if not isinstance(layer, Layer | LastStep):
+            raise UnsupportedError(
+                f"Layer {layer.name} is a {type(layer).__name__}, which has no integer form yet"
+            )
+        if (layer.sources or (before,)) != (before,) or (
+            before == INPUT and not isinstance(layer, Layer)
+        ):
+            raise UnsupportedError(
+                f"Layer {layer.name} must be a cell on the input or read the layer before it: "
+                f"others have no integer form yet"
+            )
+
+
+def pruned(layer: Layer) -> Layer:
     """The layer without what its output does not depend on."""
-    if isinstance(layer, LastStep):
-        return layer
     graph = prune(layer.graph)
     used = {node.name for node in graph.nodes if isinstance(node, Affine | Constant)}
     parameters = {

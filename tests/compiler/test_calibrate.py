@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from deltaloom.compiler.calibrate import Statistics, calibrate
+from deltaloom.compiler.calibrate import STREAM, Statistics, calibrate
 from deltaloom.compiler.cells import GRU, LSTM, ReluRNN
 from deltaloom.compiler.clipping import covering_format, least_squares_format
 from deltaloom.compiler.errors import DeltaloomError
@@ -102,7 +102,8 @@ def test_observes_every_node(make_network):
     x = np.random.default_rng(1).normal(size=(4, 7, 3))
     ranges = calibrate(network, x)
     wanted = {(layer.name, node.name) for layer in network.layers for node in layer.graph.nodes}
-    assert set(ranges) == wanted
+    streams = {(name, STREAM) for name in ("input", *(layer.name for layer in network.layers))}
+    assert set(ranges) == wanted | streams
     assert (ranges["rnn.0", "x"].low, ranges["rnn.0", "x"].high) == (x.min(), x.max())
     output = evaluate(network, x)
     last = network.layers[-1].graph.nodes[network.layers[-1].graph.output].name

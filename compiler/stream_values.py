@@ -1,0 +1,103 @@
+"""What stream layers compute in float."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .errors import DeltaloomError
+from .layout import Layout
+from .streams import (
+    ArgMax,
+    Concatenate,
+    Embedding,
+    LastStep,
+    Pool,
+    Reverse,
+    StreamLayer,
+    Sum,
+    Window,
+)
+from .wiring import Length
+
+__all__ = ["check_indices", "evaluate_stream_layer", "window_places"]
+
+
+def evaluate_stream_layer(
+    layer: StreamLayer, values: Sequence[np.ndarray], layout: Layout
+) -> tuple[np.ndarray, Layout]:
+    """Rows of a layer's output and their layout, from those of its sources, which share one."""
+    match layer:
+        case Concatenate():
+            return np.concatenate(values, axis=1), layout
+        case Sum():
+            return np.sum(values, axis=0), layout
+        case Embedding():
+            return layer.table[check_indices(layer, values[0])[:, 0]], layout
+        case ArgMax():
+            return values[0].argmax(axis=1)[:, None].astype(np.float64), layout
+    rows = layout.in_order(values[0])
+    lengths = layout.ends - layout.starts
+    match layer:
+        case Reverse():
+            if max(lengths) > layer.max_steps:
+                raise DeltaloomError(too_long(layer, int(max(lengths))))
+            mirrored = np.repeat(layout.starts + layout.ends - 1, lengths) - np.arange(len(rows))
+            return rows[mirrored][layout.source], layout
+        case Window():
+            return _windows(layer, rows, layout)
+        case LastStep():
+            found = rows[layout.ends - 1]
+        case Pool(function="max"):
+            found = np.maximum.reduceat(rows, layout.starts)
+        case Pool():
+            found = np.add.reduceat(rows, layout.starts) / lengths[:, None]
+        case _:
+            raise TypeError(f"Layer must be a known stream layer, not {layer!r}")
+    return found, Layout.of([1] * len(lengths))
+
+
+def too_long(layer: Reverse, steps: int) -> str:
+    return (
+        f"Layer {layer.name} must get sequences of at most {layer.max_steps} timesteps, not {steps}"
+    )
+
+
+def check_indices(layer: Embedding, values: np.ndarray) -> np.ndarray:
+    """The values as int64; raises unless each is the index of one of the table's entries."""
+    indices = values.astype(np.int64)
+    wrong = values[(indices != values) | (indices < 0) | (indices >= len(layer.table))]
+    if wrong.size:
+        raise DeltaloomError(
+            f"Layer {layer.name} must get whole numbers from 0 to {len(layer.table) - 1}, "
+            f"not {wrong[0]:g}"
+        )
+    return indices
+
+
+def window_places(layer: Window, steps: int) -> np.ndarray:
+    """Timesteps (outputs, kernel) that each output of a sequence shows; some are outside it.
+
+    Raises
+    ------
+    DeltaloomError
+        If the sequence is too short for a single output.
+    """
+    outputs = Length(((layer.lost, layer.stride),)).of(steps)
+    if outputs < 1:
+        raise DeltaloomError(
+            f"Layer {layer.name} must get sequences of at least {layer.lost + 1} timesteps, "
+            f"not {steps}"
+        )
+    first = np.arange(outputs) * layer.stride - layer.padding[0]
+    return first[:, None] + layer.dilation * np.arange(layer.kernel)
+
+
+def _windows(layer: Window, rows: np.ndarray, layout: Layout) -> tuple[np.ndarray, Layout]:
+    found = []
+    for start, end in zip(layout.starts, layout.ends, strict=True):
+        places = window_places(layer, end - start)
+        inside = (places >= 0) & (places < end - start)
+        shown = np.where(inside[:, :, None], rows[start + np.where(inside, places, 0)], 0)
+        found.append(shown.reshape(len(places), -1))
+    after = Layout.of([len(outputs) for outputs in found])
+    return np.concatenate(found)[after.source], after
