@@ -8,11 +8,12 @@ from typing import Any
 from torch import fx, nn
 from torch.nn.parameter import is_lazy
 
+from .axes import BATCH_FIRST, TIME_FIRST, AxisOrderError
 from .errors import UnsupportedError
 from .network import LastStep, Layer, Network
 from .torch_interpreter import SUPPORTED, follow, is_plain, path_of
 from .torch_layers import RECURRENT
-from .torch_streams import BATCH_FIRST, TIME_FIRST, AxisOrderError, Layers
+from .torch_streams import Layers
 
 __all__ = ["from_torch"]
 

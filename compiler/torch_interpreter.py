@@ -7,6 +7,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from .axes import axes_text
 from .errors import UnsupportedError
 from .torch_layers import RECURRENT, apply_activation, apply_linear, apply_recurrent
 from .torch_streams import (
@@ -18,7 +19,6 @@ from .torch_streams import (
     Shape,
     Stream,
     as_stream,
-    axes_text,
 )
 
 __all__ = ["SUPPORTED", "follow", "is_plain", "path_of"]

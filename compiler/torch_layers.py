@@ -7,22 +7,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from .axes import BATCH_FIRST, TIME_FIRST, AxisOrderError, axes_text
 from .cell import Cell, trace
 from .cells import GRU, LSTM, RNN, Linear, ReluRNN
 from .errors import UnsupportedError
 from .graph import Activation
 from .network import Layer
-from .torch_streams import (
-    BATCH_FIRST,
-    TIME_FIRST,
-    AxisOrderError,
-    CellState,
-    Hidden,
-    InitialState,
-    Recurrence,
-    Stream,
-    axes_text,
-)
+from .torch_streams import CellState, Hidden, InitialState, Recurrence, Stream
 
 __all__ = ["RECURRENT", "apply_activation", "apply_linear", "apply_recurrent"]
 

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from .axes import axes_text
 from .errors import UnsupportedError
 from .network import LastStep, Layer
 
 __all__ = [
-    "BATCH_FIRST",
-    "TIME_FIRST",
-    "AxisOrderError",
     "CellState",
     "Hidden",
     "InitialState",
@@ -19,16 +17,9 @@ __all__ = [
     "Shape",
     "Stream",
     "as_stream",
-    "axes_text",
 ]
 
-BATCH_FIRST = ("batch", "time", "features")
-TIME_FIRST = ("time", "batch", "features")
 Layers = tuple[Layer | LastStep, ...]
-
-
-class AxisOrderError(UnsupportedError):
-    """A module reads its input's axes in another order than the one that was assumed."""
 
 
 @dataclass(frozen=True)
@@ -204,11 +195,6 @@ def _expand(index: Any, dimensions: int) -> list[Any]:
             f"supported are whole axes and the last timestep"
         )
     return items
-
-
-def axes_text(axes: tuple[str, ...]) -> str:
-    """Axes as a sentence shows them."""
-    return f"({', '.join(axes)})"
 
 
 def _text(index: Any) -> str:
