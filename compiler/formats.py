@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .calibrate import Ranges, Statistics
+from .errors import DeltaloomError
 from .fixed import Format
 from .graph import Affine, Graph, Input, State
 from .network import Layer, Network
-from .pwl import PiecewiseLinear, fit, source_format
+from .pwl import PiecewiseLinear, source_format
+from .pwl_adaptive import fit_adaptive
+from .pwl_uniform import fit
 from .recipe import Recipe
 
 __all__ = ["LayerFormats", "choose_formats", "fit_tables"]
@@ -111,8 +114,17 @@ def fit_tables(recipe: Recipe) -> dict[str, PiecewiseLinear]:
     """One table a function, from the recipe's element-wise format to results in [-1, 1)."""
     width = recipe.elementwise
     target = Format(width, width - 1)
-    budget = recipe.table_budget(width)
     return {
-        function: fit(function, source_format(function, width), target, budget=budget)
+        function: _fit_table(function, source_format(function, width), target, recipe)
         for function in ("sigmoid", "tanh")
     }
+
+
+def _fit_table(function: str, source: Format, target: Format, recipe: Recipe) -> PiecewiseLinear:
+    kind = fit_adaptive if recipe.tables == "adaptive" else fit
+    try:
+        if recipe.segments is not None:
+            return kind(function, source, target, segments=recipe.segments)
+        return kind(function, source, target, budget=recipe.table_budget(target.width))
+    except ValueError as error:
+        raise DeltaloomError(f"Recipe asks for {recipe.tables} tables: {error}") from error

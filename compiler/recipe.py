@@ -18,6 +18,7 @@ INTEGERS = {f"int{bits}": bits for bits in range(2, 17)}
 LATER_WEIGHTS = ("binary", "ternary", "quaternary", "shift2", "shift3", "shift4")
 SKIPS = tuple(mode.value for mode in Skip)
 CLIPS = ("minmax", "mse")
+TABLES = ("uniform", "adaptive")
 SCALES = ("power-of-two",)
 OVERRIDES = ("weights", "activations", "scale")
 ELEMENTWISE = range(4, 17)
@@ -51,6 +52,12 @@ class Recipe:
     activation_error : float, optional
         Worst error of an activation table over every input code, in units of its result's last
         place. Left out: 1 for results of up to 8 bits, 2 for wider ones.
+    tables : str
+        Segments of activation tables: ``uniform``, or ``adaptive`` (Sari et al. 2021), whose
+        knots lie where the function bends and need no memory.
+    segments : int, optional
+        Segments of a table, instead of an error: a power of two of uniform ones, up to 64 of
+        adaptive ones.
     output : int, optional
         Bits of the last layer's output, 2 to 16. Left out: ``elementwise``.
     """
@@ -63,6 +70,8 @@ class Recipe:
     paths: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     elementwise: int = 16
     activation_error: float | None = None
+    tables: str = "uniform"
+    segments: int | None = None
     output: int | None = None
 
     def __post_init__(self) -> None:
@@ -91,6 +100,19 @@ class Recipe:
                 raise DeltaloomError(
                     f"Recipe activation_error must be a number from 1 to 1024, not {error!r}"
                 )
+
+        one_of("tables", self.tables, TABLES)
+        self._check_segments()
+
+    def _check_segments(self) -> None:
+        if self.segments is None:
+            return
+        if not is_integer(self.segments) or self.segments < 1:
+            raise DeltaloomError(
+                f"Recipe segments must be a positive integer, not {self.segments!r}"
+            )
+        if self.activation_error is not None:
+            raise DeltaloomError("Recipe must give either segments or activation_error, not both")
 
     def _check_theta(self) -> None:
         if isinstance(self.theta, Mapping):

@@ -58,6 +58,8 @@ def tensors_of(network: IntegerNetwork) -> Tensors:
     for index, table in enumerate(distinct_tables(network)):
         found[f"table.{index}.base"] = table.base
         found[f"table.{index}.slope"] = table.slope
+        if table.knots is not None:
+            found[f"table.{index}.knots"] = table.knots
     for index, layer in enumerate(network.layers):
         if isinstance(layer, IntegerLayer):
             for group in (layer.weights, layer.biases, layer.constants):
@@ -76,6 +78,7 @@ def describe(network: IntegerNetwork) -> dict[str, Any]:
                 "source": str(table.source),
                 "target": str(table.target),
                 "shift": table.shift,
+                "segments": "uniform" if table.knots is None else "adaptive",
             }
             for table in tables
         ],
@@ -120,7 +123,7 @@ def rebuild(description: object, tensors: Mapping[str, np.ndarray]) -> IntegerNe
         return unused.pop(name)
 
     tables = [
-        rebuild_table(entry, take(f"table.{index}.base"), take(f"table.{index}.slope"))
+        rebuild_table(index, entry, take)
         for index, entry in enumerate(sequence(top["tables"], "Tables"))
     ]
     layers: list[IntegerLayer | LastStep] = []
@@ -137,10 +140,20 @@ def rebuild(description: object, tensors: Mapping[str, np.ndarray]) -> IntegerNe
     return IntegerNetwork(tuple(layers))
 
 
-def rebuild_table(entry: object, base: np.ndarray, slope: np.ndarray) -> PiecewiseLinear:
-    values = record(entry, "Table", {"function", "source", "target", "shift"})
+def rebuild_table(index: int, entry: object, take: Any) -> PiecewiseLinear:
+    values = record(entry, "Table", {"function", "source", "target", "shift", "segments"})
+    base, slope = take(f"table.{index}.base"), take(f"table.{index}.slope")
     if base.ndim != 1 or base.shape != slope.shape or not len(base):
         raise ValueError("Table must have one base and one slope a segment")
+    knots = None
+    match values["segments"]:
+        case "uniform":
+            pass
+        case "adaptive":
+            knots = take(f"table.{index}.knots")
+            knots.flags.writeable = False
+        case _:
+            raise ValueError("Table must have uniform or adaptive segments")
     base.flags.writeable = slope.flags.writeable = False
     return PiecewiseLinear(
         function=text(values["function"], "Table function"),
@@ -149,6 +162,7 @@ def rebuild_table(entry: object, base: np.ndarray, slope: np.ndarray) -> Piecewi
         base=base,
         slope=slope,
         shift=integer(values["shift"], "Table shift"),
+        knots=knots,
     )
 
 

@@ -1,6 +1,8 @@
 """Piecewise-linear activations, bit for bit :class:`compiler.pwl.PiecewiseLinear`."""
 
-from amaranth.hdl import Module, Signal, signed, unsigned
+from itertools import pairwise
+
+from amaranth.hdl import Cat, Const, Module, Signal, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,8 +27,17 @@ def line_layout(table):
     )
 
 
+def offset_shape(table):
+    """What a line's slope is multiplied with."""
+    if table.knots is None:
+        return unsigned(table.offset_bits)
+    return shape_of(table.source)
+
+
 class Activation(wiring.Component):
-    """Looks up a segment's line and evaluates it; a value a cycle, never stalls.
+    """Finds a segment's line and evaluates it; a value a cycle, never stalls.
+
+    Uniform segments are looked up in a memory, those between knots found by comparisons.
 
     Parameters
     ----------
@@ -49,34 +60,66 @@ class Activation(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        table, line = self._table, line_layout(self._table)
+        m.submodules.multiplier = multiplier = Multiplier(
+            line["slope"].width, offset_shape(table).width + int(table.knots is None)
+        )
+        base = Signal(line["base"].shape, reset_less=True)
+        aligned = Signal.like(base, reset_less=True)
+        offset = Signal(offset_shape(table), reset_less=True)
+        m.d.sync += offset.eq(self.i[: len(offset)])
+        chosen = self._look_up(m, line) if table.knots is None else self._compare(m, line)
+        m.d.comb += [multiplier.a.eq(chosen.slope), multiplier.b.eq(offset)]
+        total = Signal(signed(max(len(base), len(multiplier.p)) + 1))
+        m.d.comb += total.eq(aligned + multiplier.p)
+        m.d.sync += [
+            base.eq(chosen.base),
+            aligned.eq(base),
+            self.o.eq(total >> table.shift),
+        ]
+        return m
+
+    def _lines(self):
         table = self._table
-        bases, slopes = table.base.tolist(), table.slope.tolist()
-        line = line_layout(table)
-        lines = [{"base": b, "slope": s} for b, s in zip(bases, slopes, strict=True)]
-        m.submodules.lines = lines_memory = memory.Memory(
+        return [
+            {"base": base, "slope": slope}
+            for base, slope in zip(table.base.tolist(), table.slope.tolist(), strict=True)
+        ]
+
+    def _look_up(self, m, line):
+        """The line of the input's upper bits, in the next cycle."""
+        lines = self._lines()
+        m.submodules.lines = memory_of_lines = memory.Memory(
             shape=line,
             depth=len(lines),
             init=lines,
             attrs=ram_attributes(len(lines), GENERIC, rom=True),
         )
-        read = lines_memory.read_port()
-        m.submodules.multiplier = multiplier = Multiplier(
-            line["slope"].width, table.offset_bits + 1
-        )
-        offset = Signal(unsigned(table.offset_bits), reset_less=True)
-        base = Signal(line["base"].shape, reset_less=True)
-        aligned = Signal.like(base, reset_less=True)
-        m.d.comb += [
-            read.addr.eq(self.i[table.offset_bits :]),
-            multiplier.a.eq(read.data.slope),
-            multiplier.b.eq(offset),
-        ]
-        total = Signal(signed(max(len(base), len(multiplier.p)) + 1))
-        m.d.comb += total.eq(aligned + multiplier.p)
-        m.d.sync += [
-            offset.eq(self.i[: table.offset_bits]),
-            base.eq(read.data.base),
-            aligned.eq(base),
-            self.o.eq(total >> table.shift),
-        ]
-        return m
+        read = memory_of_lines.read_port()
+        m.d.comb += read.addr.eq(self.i[self._table.offset_bits :])
+        return read.data
+
+    def _compare(self, m, line):
+        """The line of the last knot that the input has reached, in the next cycle.
+
+        The knots reached are the lower ones, so the line is the first one with what each of them
+        changes: an exclusive or of constants, as shallow as a tree.
+        """
+        knots = self._table.knots.tolist()
+        reached = Signal(len(knots), reset_less=True)
+        # Knots lie on a grid: the input's bits below it cannot decide a comparison.
+        grid = min((knot & -knot for knot in knots if knot), default=1 << len(self.i) - 1)
+        low = grid.bit_length() - 1
+        upper = self.i[low:].as_signed()
+        m.d.sync += reached.eq(Cat(upper >= (knot >> low) for knot in knots))
+        words = [line.const(values).as_bits() for values in self._lines()]
+        bits = []
+        for place in range(line.size):
+            parts = [Const(words[0] >> place & 1, 1)]
+            for knot, (before, after) in enumerate(pairwise(words)):
+                if (before ^ after) >> place & 1:
+                    parts.append(reached[knot])
+            bits.append(Cat(parts).xor())
+        chosen = Signal(line)
+        m.d.comb += chosen.eq(Cat(bits))
+        return chosen

@@ -64,8 +64,8 @@ def layer_memories(schedule: LayerSchedule) -> list[Storage]:
         block_ram = in_block_ram(layer.units)
         add(f"constant_{constant.name}", constant.format.width, layer.units, block_ram)
     for _, activation in layer.graph.of(Activation):
-        if activation.function != "relu":
-            table = layer.tables[activation.name]
+        table = layer.tables.get(activation.name)
+        if table is not None and table.knots is None:
             segments = len(table.base)
             add(activation.name, line_layout(table).size, segments, in_block_ram(segments))
     add("queue", output_layout(layer.output_format).size, schedule.output_depth)

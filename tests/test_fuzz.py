@@ -76,6 +76,7 @@ def recipes(draw, cells):
         clip=draw(st.sampled_from(["mse", "minmax"])),
         skip=skip,
         theta=theta,
+        **draw(st.sampled_from([{}, {"tables": "adaptive", "segments": 13}])),
     )
 
 

@@ -379,6 +379,48 @@ def test_a_forged_rule_is_named(whole, tmp_path, path, value, reason):
     assert closing in str(error.value)
 
 
+@pytest.fixture
+def knotted(make_network):
+    """A file with tables of adaptive segments."""
+    recipe = Recipe(tables="adaptive", segments=5, elementwise=8)
+    return encode(quantize(make_network(GRU(3, 4)), data(3), recipe))
+
+
+def test_adaptive_tables_come_back(knotted, tmp_path):
+    again = load_bytes(tmp_path, knotted)
+    assert encode(again) == knotted
+    assert {len(table.knots) for table in again.computing[0].tables.values()} == {4}
+
+
+@pytest.mark.parametrize(
+    ("knots", "reason"),
+    [
+        ([-9, -9, 0, 5], "must ascend within"),
+        ([0, -1, 2, 5], "must ascend within"),
+        ([1, 2, 3, 127], None),
+    ],
+)
+def test_forged_knots_are_refused(knotted, tmp_path, knots, reason):
+    header, model, payload = parts(knotted)
+    start, end = header["table.0.knots"]["data_offsets"]
+    size = (end - start) // 4
+    forged = b"".join(knot.to_bytes(size, "little", signed=True) for knot in knots)
+    data = assemble(header, model, payload[:start] + forged + payload[end:])
+    with pytest.raises(ModelFileError) as error:
+        load_bytes(tmp_path, data)
+    if reason:
+        assert reason in str(error.value)
+
+
+def test_segments_of_another_kind_are_refused(knotted, tmp_path):
+    header, model, payload = parts(knotted)
+    for kind, reason in (("uniform", "Tensors must all be used"), ("cubic", "uniform or adaptive")):
+        path = ("model", "tables", 0, "segments")
+        with pytest.raises(ModelFileError) as error:
+            load_bytes(tmp_path, assemble(header, changed(model, path, kind), payload))
+        assert reason in str(error.value)
+
+
 def test_a_table_that_leaves_its_target_is_refused(whole, tmp_path):
     header, model, payload = parts(whole)
     start, end = header["table.0.base"]["data_offsets"]

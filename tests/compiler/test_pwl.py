@@ -7,11 +7,12 @@ from deltaloom.compiler.fixed import Format
 from deltaloom.compiler.pwl import (
     MAX_WORD,
     PiecewiseLinear,
-    fit,
     source_format,
     table_error,
     worst_error,
 )
+from deltaloom.compiler.pwl_adaptive import fit_adaptive
+from deltaloom.compiler.pwl_uniform import fit
 
 REAL = {"sigmoid": lambda x: 1 / (1 + np.exp(-x)), "tanh": np.tanh}
 
@@ -127,3 +128,64 @@ def test_refuses_unknown_functions_and_wide_sources():
         fit("exp", Format(8, 4), Format(8, 7), budget=1)
     with pytest.raises(ValueError, match="Source must have at most 18 bits, not 19"):
         fit("tanh", Format(19, 4), Format(8, 7), budget=1)
+
+
+@pytest.mark.parametrize("criterion", ["largest", "squares"])
+@pytest.mark.parametrize("function", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("width", [3, 8, 11, 16])
+def test_adaptive_segments_beat_as_many_uniform_ones(function, width, criterion):
+    source, target = source_format(function, width), result_format(width)
+    for segments in (4, 16, 64):
+        if segments > 1 << width:
+            continue
+        adaptive = fit_adaptive(function, source, target, segments=segments, criterion=criterion)
+        uniform = fit(function, source, target, segments=segments)
+        assert len(adaptive.base) == segments == len(adaptive.knots) + 1
+        assert worst_error(adaptive) <= max(1.0, worst_error(uniform))
+
+
+def test_adaptive_results_from_their_definition():
+    """The last knot that an input has reached decides; in exact integers."""
+    source, target = source_format("tanh", 8), result_format(8)
+    table = fit_adaptive("tanh", source, target, segments=7)
+    knots, base, slope = table.knots.tolist(), table.base.tolist(), table.slope.tolist()
+    for code in range(source.min, source.max + 1):
+        segment = sum(code >= knot for knot in knots)
+        assert table(np.array(code)) == (base[segment] + slope[segment] * code) >> table.shift
+    codes = np.arange(source.min, source.max + 1)
+    assert table.bounds == (table(codes).min(), table(codes).max())
+
+
+@pytest.mark.parametrize("budget", [1.0, 2.5, 30.0])
+def test_fewest_adaptive_segments_within_a_budget(budget):
+    source, target = source_format("sigmoid", 10), result_format(10)
+    table = fit_adaptive("sigmoid", source, target, budget=budget)
+    assert worst_error(table) <= budget
+    fewer = fit_adaptive("sigmoid", source, target, segments=len(table.base) - 1)
+    assert worst_error(fewer) > budget
+
+
+def test_every_code_may_be_a_knot():
+    source, target = source_format("tanh", 4), result_format(4)
+    table = fit_adaptive("tanh", source, target, segments=16)
+    assert table.knots.tolist() == list(range(-7, 8))
+    one = fit_adaptive("tanh", source, target, segments=1)
+    assert one.knots.tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"segments": 0}, "Segments must be from 1 to 64, not 0"),
+        ({"segments": 65}, "Segments must be from 1 to 64, not 65"),
+        ({"budget": 0.1}, "Budget must be at least [0-9.]+ units of s8.7 for tanh of s8.4 with "),
+        ({}, "Either segments or budget must be given"),
+        (
+            {"segments": 4, "criterion": "mean"},
+            "Criterion must be one of largest, squares, not 'mean'",
+        ),
+    ],
+)
+def test_refuses_adaptive_goals(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        fit_adaptive("tanh", source_format("tanh", 8), result_format(8), **options)

@@ -135,6 +135,12 @@ def test_threshold_of_each_operand():
         ({"elementwise": 3}, "Recipe elementwise must be an integer from 4 to 16, not 3"),
         ({"elementwise": "16"}, "Recipe elementwise must be an integer from 4 to 16, not '16'"),
         ({"output": 17}, "Recipe output must be an integer from 2 to 16, not 17"),
+        ({"tables": "exact"}, "Recipe tables must be one of uniform, adaptive, not 'exact'"),
+        ({"segments": 0}, "Recipe segments must be a positive integer, not 0"),
+        (
+            {"segments": 4, "activation_error": 2},
+            "Recipe must give either segments or activation_error, not both",
+        ),
         ({"activation_error": 0}, "Recipe activation_error must be a number from 1 to 1024, not 0"),
         (
             {"activation_error": float("nan")},
@@ -171,7 +177,7 @@ def test_top_k_is_to_come():
         (
             b"weight = 'int8'",
             "Recipe {} must have keys of weights, activations, skip, theta, clip, paths, "
-            "elementwise, activation_error, output, not 'weight'",
+            "elementwise, activation_error, tables, segments, output, not 'weight'",
         ),
         (b"weights = ", "Recipe {} must be valid TOML: Invalid value (at end of document)"),
         (b"weights = 'int99'", "Recipe weights must be one of int2 to int16, not 'int99'"),

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from deltaloom.compiler.fixed import Format
-from deltaloom.compiler.pwl import PiecewiseLinear, fit, source_format
+from deltaloom.compiler.pwl import PiecewiseLinear, source_format
+from deltaloom.compiler.pwl_adaptive import fit_adaptive
+from deltaloom.compiler.pwl_uniform import fit
 from deltaloom.hw.pwl import Activation, line_layout
 
 
@@ -52,8 +54,39 @@ def test_every_code_of_sixteen_bits(cycles, function):
     np.testing.assert_array_equal(results(cycles, activation, codes), activation(codes))
 
 
-def test_latency(cycles):
+@pytest.mark.parametrize("segments", [1, 2, 7, 16, 64], ids="{} segments".format)
+@pytest.mark.parametrize("function", ["sigmoid", "tanh"])
+def test_between_knots(cycles, function, segments):
+    activation = fit_adaptive(function, source_format(function, 9), Format(9, 8), segments=segments)
+    codes = np.arange(activation.source.min, activation.source.max + 1)
+    np.testing.assert_array_equal(results(cycles, activation, codes), activation(codes))
+
+
+def test_between_knots_of_sixteen_bits(cycles):
+    """On both sides of every knot, and random codes."""
+    activation = fit_adaptive("tanh", source_format("tanh", 16), Format(16, 15), segments=33)
+    ends = np.concatenate([activation.knots - 1, activation.knots, [-(1 << 15), (1 << 15) - 1]])
+    random = np.random.default_rng(0).integers(activation.source.min, activation.source.max, 500)
+    codes = np.concatenate([ends, random])
+    np.testing.assert_array_equal(results(cycles, activation, codes), activation(codes))
+
+
+def test_knots_anywhere(cycles):
+    """Zero is a multiple of everything, an odd knot of one alone."""
+    for knots in ([0], [-3, 0, 5], [-8, -4, 4]):
+        count = len(knots) + 1
+        lines = np.arange(count) * 7 - 9, np.arange(count) - 1
+        activation = PiecewiseLinear("tanh", Format(5, 0), Format(8, 0), *lines, 0, np.array(knots))
+        codes = np.arange(-16, 16)
+        np.testing.assert_array_equal(results(cycles, activation, codes), activation(codes))
+
+
+@pytest.mark.parametrize("knots", [None, np.array([3])], ids=["uniform", "adaptive"])
+def test_latency(cycles, knots):
     activation = table("tanh", 8)
+    if knots is not None:
+        lines = np.array([5, -7]), np.array([1, 2])
+        activation = PiecewiseLinear("tanh", Format(8, 4), Format(16, 7), *lines, 0, knots)
     dut = Activation(activation)
     before, after = activation(np.array([-100, 90])).tolist()
     seen = cycles(dut, {"i": [-100] * 10 + [90]}, ["o"], 20)["o"]
