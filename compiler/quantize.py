@@ -47,6 +47,7 @@ def quantize(network: Network, calibration: Any, recipe: Recipe | None = None) -
             if isinstance(layer, Layer)
             else layer
             for layer in network.layers
+            if isinstance(layer, Layer | LastStep)  # all of a chain are
         )
     )
     check_network(integer)
