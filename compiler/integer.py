@@ -1,6 +1,6 @@
 """The integer network: the artifact from which golden model, cycle model and hardware are made."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -9,8 +9,17 @@ import numpy as np
 
 from .fixed import Format, width_for
 from .graph import Affine, Graph, Path, Rescale, State
-from .network import LastStep
 from .pwl import PiecewiseLinear
+from .streams import Reverse, StreamLayer
+from .wiring import (
+    Length,
+    infer_input_format,
+    infer_input_size,
+    sources_of,
+    stream_formats,
+    stream_lengths,
+    stream_sizes,
+)
 
 __all__ = [
     "MAX_ACCUMULATOR",
@@ -89,7 +98,7 @@ class IntegerLayer:
 
     Parameters
     ----------
-    name, cell : str
+    name, cell, sources
         As in :class:`~deltaloom.compiler.network.Layer`.
     graph : Graph
         Every node has a format. Every affine is read by one :class:`Rescale` and nothing else.
@@ -116,6 +125,7 @@ class IntegerLayer:
     tables: Mapping[str, PiecewiseLinear]
     skip: Skip
     theta: Mapping[str, int]
+    sources: tuple[str, ...] = ()
 
     @property
     def input_format(self) -> Format:
@@ -133,6 +143,10 @@ class IntegerLayer:
     def units(self) -> int:
         """Elements of the layer's output; every gate has as many rows."""
         return self.graph.nodes[self.graph.output].size
+
+    @property
+    def output_size(self) -> int:
+        return self.units
 
     @cached_property
     def operands(self) -> tuple[Operand, ...]:
@@ -196,30 +210,65 @@ class IntegerLayer:
 
 @dataclass(frozen=True)
 class IntegerNetwork:
-    """A chain of integer layers; each takes exactly the format that the one before it gives."""
+    """Integer layers between streams, as in :class:`~deltaloom.compiler.network.Network`.
 
-    layers: tuple[IntegerLayer | LastStep, ...]
+    Each takes exactly the format that its source gives.
+    """
+
+    layers: tuple[IntegerLayer | StreamLayer, ...]
 
     @property
     def computing(self) -> tuple[IntegerLayer, ...]:
+        """The cells, each an engine of its own."""
         return tuple(layer for layer in self.layers if isinstance(layer, IntegerLayer))
+
+    @cached_property
+    def sources(self) -> dict[str, tuple[str, ...]]:
+        """By layer: the streams that it takes."""
+        return sources_of(self.layers)
+
+    @cached_property
+    def formats(self) -> dict[str, Format]:
+        """By stream: the format of its elements."""
+        return stream_formats(self.layers, self.input_format)
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """By stream: its features."""
+        return stream_sizes(self.layers, self.input_size)
+
+    @cached_property
+    def lengths(self) -> dict[str, Length]:
+        """By stream: how its timesteps follow from the input's."""
+        return stream_lengths(self.layers)
+
+    def steps(self, layer: IntegerLayer, lengths: Sequence[int]) -> list[int]:
+        """Timesteps that a cell runs for sequences with these timesteps."""
+        return [self.lengths[layer.name].of(int(length)) for length in lengths]
 
     @property
     def input_format(self) -> Format:
-        return self.computing[0].input_format
+        return infer_input_format(self.layers)
 
     @property
     def output_format(self) -> Format:
-        return self.computing[-1].output_format
+        return self.formats[self.layers[-1].name]
 
     @property
     def input_size(self) -> int:
-        return self.computing[0].input_size
+        return infer_input_size(self.layers)
 
     @property
     def output_size(self) -> int:
-        return self.computing[-1].units
+        return self.sizes[self.layers[-1].name]
 
     @property
-    def selects_last_step(self) -> bool:
-        return any(isinstance(layer, LastStep) for layer in self.layers)
+    def max_steps(self) -> int | None:
+        """Timesteps of the longest sequence that every layer has room for; None: of any length."""
+        limits = [layer.max_steps for layer in self.layers if isinstance(layer, Reverse)]
+        return min(limits, default=None)
+
+    @property
+    def once(self) -> bool:
+        """Whether the output is one vector a sequence."""
+        return self.lengths[self.layers[-1].name].once

@@ -207,7 +207,7 @@ def steps_cycles(layer: IntegerLayer, lanes: int) -> int:
 def balance(network: IntegerNetwork, lanes: int) -> dict[str, int]:
     """Split lanes over layers so that the slowest layer's timestep is as short as can be.
 
-    What follows a selection of the last timestep runs once a sequence and gets one lane a layer.
+    A layer that runs once a sequence, and not once a timestep, gets one lane, unless all do.
     """
     layers = network.computing
     if lanes < len(layers):
@@ -215,11 +215,8 @@ def balance(network: IntegerNetwork, lanes: int) -> dict[str, int]:
             f"Lanes must be at least one a layer, {len(layers)} in all, not {lanes}"
         )
     split = {layer.name: 1 for layer in layers}
-    cycles = {}
-    for layer in network.layers:
-        if not isinstance(layer, IntegerLayer):
-            break
-        cycles[layer.name] = steps_cycles(layer, 1)
+    running = [layer for layer in layers if not network.lengths[layer.name].once] or layers
+    cycles = {layer.name: steps_cycles(layer, 1) for layer in running}
     by_name = {layer.name: layer for layer in layers}
     free = lanes - len(layers)
     while free:

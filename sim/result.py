@@ -141,12 +141,8 @@ def summarize(
 ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """Utilization by layer, and the share of columns skipped by layer and operand."""
     used, skipped = {}, {}
-    selected = False
-    for part in network.layers:
-        if not isinstance(part, IntegerLayer):
-            selected = True
-            continue
-        steps = [1] * len(lengths) if selected else lengths
+    for part in network.computing:
+        steps = network.steps(part, lengths)
         trace = traces[part.name]
         lanes = schedule.of(part.name).lanes
         used[part.name] = utilization(part, lanes, trace, steps, predicted.released[part.name])
