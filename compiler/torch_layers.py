@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from .axes import BATCH_FIRST, TIME_FIRST, AxisOrderError, axes_text
-from .cell import Cell, trace, with_activation
+from .cell import Cell, trace
 from .cells import GRU, LSTM, RNN, Linear, ReluRNN
 from .errors import UnsupportedError
+from .graph import Activation
 from .network import Layer
 from .torch_streams import CellState, Hidden, InitialState, Recurrence, Stream
 
@@ -124,16 +125,15 @@ def apply_linear(
 
 
 def apply_activation(function: str, subject: str, stream: Stream) -> Stream:
-    """The stream with ``function`` of it as the output of the layer that gives it.
-
-    A recurrent layer's state stays as it is.
-    """
+    """The stream with ``function`` folded into the linear layer that gives it."""
     last = stream.last_layer
-    if last is None:
+    if last is None or last.cell != "Linear" or any(last.graph.of(Activation)):
         raise UnsupportedError(
-            f"{subject} follows the input; supported is an activation after a layer"
+            f"{subject} follows {f'layer {last.name}' if last else 'the input'}; supported is an "
+            f"activation right after a linear layer"
         )
-    activated = replace(last, graph=with_activation(last.graph, function))
+    graph = trace(Linear(last.input_size, last.output_size, function))
+    activated = replace(last, graph=graph)
     layers = tuple(activated if layer is last else layer for layer in stream.layers)
     return replace(stream, layers=layers)
 
