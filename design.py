@@ -155,7 +155,7 @@ class Design:
         starts = np.cumsum([0, *lengths[:-1]]) * network.input_size
         ends = np.array([times[-1] for times in by_sequence])
         integers = self.model.shape_outputs(expected.outputs, x)
-        ragged = isinstance(x, list | tuple) and not network.selects_last_step
+        ragged = isinstance(x, list | tuple) and not network.once
         return Run(
             outputs=self.model.to_float(integers),
             integers=integers,

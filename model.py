@@ -49,7 +49,7 @@ class QuantizedModel:
         -------
         numpy.ndarray or list of numpy.ndarray
             Float64 (batch, time, outputs), or a list of (time, outputs) if ``x`` is a list;
-            (batch, outputs) in both cases if the network selects the last timestep.
+            (batch, outputs) in both cases if the network gives one vector a sequence.
         """
         return self.to_float(self.integer(x))
 
@@ -65,7 +65,7 @@ class QuantizedModel:
 
     def shape_outputs(self, outputs: list[np.ndarray], x: Any) -> np.ndarray | list[np.ndarray]:
         """Outputs of each sequence, (time, outputs), in the shape that belongs to input ``x``."""
-        if self.network.selects_last_step:
+        if self.network.once:
             return np.concatenate(outputs)
         return outputs if isinstance(x, list | tuple) else np.stack(outputs)
 
@@ -86,7 +86,7 @@ class QuantizedModel:
         return {
             "input": {"size": self.network.input_size, "format": str(self.network.input_format)},
             "output": {"size": self.network.output_size, "format": str(self.network.output_format)},
-            "selects_last_step": self.network.selects_last_step,
+            "once_a_sequence": self.network.once,
             "layers": [_layer_summary(layer) for layer in self.network.computing],
             "bytes": {
                 "weights": size.weights,
@@ -104,13 +104,13 @@ class QuantizedModel:
         x : array or list of arrays
             As the call takes it.
         labels : array or list of arrays
-            Integers: (batch,) if the network selects the last timestep; else one for each
+            Integers: (batch,) if the network gives one vector a sequence; else one for each
             timestep, (batch, time), or a list of (time,).
         """
         outputs = self.integer(x)
         shapes = [np.shape(part)[:-1] for part in outputs]
         if len(labels) != len(outputs) or [np.shape(part) for part in labels] != shapes:
-            wanted = "sequence" if self.network.selects_last_step else "timestep"
+            wanted = "sequence" if self.network.once else "timestep"
             raise DeltaloomError(f"Labels must be one integer for each {wanted}")
         size = self.network.output_size
         wanted = np.concatenate([np.ravel(part) for part in labels])

@@ -41,7 +41,7 @@ def manifest(design: Design) -> dict[str, Any]:
         "lanes": {layer.layer.name: layer.lanes for layer in design.schedule.layers},
         "input": {"size": network.input_size, "format": str(network.input_format)},
         "output": {"size": network.output_size, "format": str(network.output_format)},
-        "selects_last_step": network.selects_last_step,
+        "once_a_sequence": network.once,
         "layers": [
             {
                 "name": layer.layer.name,
@@ -53,7 +53,7 @@ def manifest(design: Design) -> dict[str, Any]:
                 "folds": layer.folds,
                 "blocks": layer.blocks,
                 "accumulator_bits": layer.accumulator_width,
-                "cycles_per_dense_timestep": layer.dense_cycles,
+                "cycles_per_dense_timestep": layer.passes * layer.columns,
             }
             for layer in design.schedule.layers
         ],

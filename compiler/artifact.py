@@ -27,7 +27,7 @@ from .structure import Tensors, describe, integer, mapping, rebuild, record, seq
 
 __all__ = ["ModelBytes", "load", "model_bytes", "save"]
 
-VERSION = 1
+VERSION = 2
 KEY = "deltaloom"
 MAX_HEADER = 1 << 24
 NAMES = {"I8": NATIVE[8], "I16": NATIVE[16], "I32": NATIVE[32], "I64": NATIVE[64]}

@@ -1,6 +1,6 @@
 """What values a network's nodes take on sample data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,17 @@ class Statistics:
         means = np.clip(sums[hit] / counts[hit], low, high)
         return cls(what, low, high, means, counts[hit].astype(np.float64))
 
+    @classmethod
+    def merged(cls, parts: Sequence["Statistics"]) -> "Statistics":
+        """The values of several nodes together."""
+        return cls(
+            " and ".join(part.what for part in parts),
+            min(part.low for part in parts),
+            max(part.high for part in parts),
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.counts for part in parts]),
+        )
+
     def format(self, width: int, clip: str) -> Format:
         """Power-of-two format of ``width`` bits; ``clip`` is ``minmax`` or ``mse``."""
         if clip == "mse":
@@ -86,7 +97,7 @@ def calibrate(network: Network, x: Any) -> Ranges:
         found[layer.name, node.name] = Statistics.of(f"{layer.name}.{node.name}", values)
 
     def observe_stream(name: str, values: np.ndarray) -> None:
-        found[name, STREAM] = Statistics.of(f"{name}.{STREAM}", values)
+        found[name, STREAM] = Statistics.of(f"stream {name}", values)
 
     try:
         sequences = as_sequences(x, network.input_size)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from .graph import Activation, Add, Affine, Constant, Graph, Input, Mul, Node, Path, State, Sub
 
-__all__ = ["Cell", "Value", "relu", "sigmoid", "tanh", "trace"]
+__all__ = ["Cell", "Value", "relu", "sigmoid", "tanh", "trace", "with_activation"]
 
 
 class Value:
@@ -124,3 +124,11 @@ def trace(cell: Cell) -> Graph:
     )
     graph.check()
     return graph
+
+
+def with_activation(graph: Graph, function: str) -> Graph:
+    """The graph whose output is ``function`` of its output; its states stay as they are."""
+    tracer = Tracer()
+    tracer.nodes.extend(graph.nodes)
+    output = Value(tracer, graph.output)._activation(function)
+    return replace(graph, nodes=tuple(tracer.nodes), output=output.position)

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from .conv_checks import check_convolutions
 from .exact import (
     MAX_EXACT,
     MAX_LEFT,
@@ -32,14 +31,16 @@ from .graph import (
     State,
 )
 from .integer import MAX_ACCUMULATOR, MAX_ALIGNMENT, IntegerLayer, IntegerNetwork, Skip
-from .network import LastStep
 from .pwl import FUNCTIONS, MAX_SLOPE, MAX_WORD, PiecewiseLinear
 from .pwl_adaptive import MAX_SEGMENTS
+from .streams import LastStep, Reverse
+from .wiring import INPUT, check_wiring, stream_formats, stream_sizes
 
 __all__ = ["check_layer", "check_network"]
 
 MAX_NODES = 1024
 MAX_SIZE = 1 << 20
+MAX_BUFFER = 1 << 24
 MAX_FRACTION = 256
 MAX_PARAMETER = 16
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -52,24 +53,41 @@ def require(condition: bool, sentence: str) -> None:
 
 def check_network(network: IntegerNetwork) -> None:
     """Raise ``ValueError`` unless the network keeps all rules, those of its layers included."""
-    names = [layer.name for layer in network.layers]
-    require(len(set(names)) == len(names), f"Layer names must differ, not be {names}")
-    require(all(names), "Layer names must not be empty")
-    selections = sum(isinstance(layer, LastStep) for layer in network.layers)
-    require(selections <= 1, "Network must select the last timestep at most once")
-    require(
-        bool(network.layers) and not isinstance(network.layers[0], LastStep),
-        "Network must start with a layer that computes",
-    )
-    layers = network.computing
-    for layer in layers:
+    require(bool(network.computing), "Network must have at least one layer that computes")
+    for layer in network.computing:
         check_layer(layer)
-    for before, after in zip(layers, layers[1:], strict=False):
+    check_wiring(network.layers)
+    sizes = stream_sizes(network.layers, network.input_size)
+    for name, size in sizes.items():
+        require(1 <= size <= MAX_SIZE, f"Stream {name} must have 1 to {MAX_SIZE} features")
+    for part in network.layers:
+        if isinstance(part, Reverse):
+            require(
+                part.max_steps * sizes[part.name] <= MAX_BUFFER,
+                f"Layer {part.name} must hold at most {MAX_BUFFER} elements, not "
+                f"{part.max_steps} timesteps of {sizes[part.name]}",
+            )
+    formats = stream_formats(network.layers, network.input_format)
+    for name, format in formats.items():
+        check_format(f"Stream {name}", format, MAX_EXACT)
+    check_marks(network)
+
+
+def check_marks(network: IntegerNetwork) -> None:
+    """A selection of the last timestep needs to know of it from its first element on.
+
+    On the input only its last element tells; what a cell or a reversal gives is marked throughout.
+    """
+    marked = {INPUT: False}
+    for layer in network.layers:
+        sources = network.sources[layer.name]
+        known = all(marked[source] for source in sources)
         require(
-            before.units == after.input_size and before.output_format == after.input_format,
-            f"Layer {after.name} must take {before.units} elements of {before.output_format} from "
-            f"layer {before.name}, not {after.input_size} of {after.input_format}",
+            known or not isinstance(layer, LastStep),
+            f"Layer {layer.name} must select the last timestep of what a cell gives, "
+            f"not of {sources[0]}",
         )
+        marked[layer.name] = known or isinstance(layer, IntegerLayer | Reverse)
 
 
 def check_layer(layer: IntegerLayer) -> None:
@@ -135,7 +153,6 @@ def check_shape(layer: str, graph: Graph) -> None:
             f"State {layer}.{state.name} must keep its size and format",
         )
     check_affine_readers(layer, graph)
-    check_convolutions(layer, graph)
 
 
 def check_affine_readers(layer: str, graph: Graph) -> None:
@@ -213,9 +230,7 @@ def check_accumulator(layer: IntegerLayer, affine: Affine) -> None:
     for path in affine.paths:
         name = f"Weights {layer.name}.{affine.key(path)}"
         weights = layer.weights[affine.key(path)]
-        check_array(
-            name, weights, (affine.rows, path.columns(layer.graph.nodes[path.operand].size))
-        )
+        check_array(name, weights, (affine.size, layer.graph.nodes[path.operand].size))
         assert path.format is not None
         require(path.format.holds(weights), f"{name} must lie within {path.format}")
         shift = layer.shift(affine, path)
@@ -224,7 +239,7 @@ def check_accumulator(layer: IntegerLayer, affine: Affine) -> None:
             f"{name} must be aligned by 0 to {MAX_ALIGNMENT} bits, not {shift}",
         )
     bias = layer.biases[affine.name]
-    check_array(f"Bias {layer.name}.{affine.name}", bias, (affine.rows,))
+    check_array(f"Bias {layer.name}.{affine.name}", bias, (affine.size,))
     require(format.holds(bias), f"Bias {layer.name}.{affine.name} must lie within {format}")
     bound = int((layer.row_bounds(affine) + np.abs(bias).astype(object)).max())
     require(bound <= format.max, f"{what} must hold {bound}, which {format} does not")

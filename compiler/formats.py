@@ -12,6 +12,8 @@ from .pwl import PiecewiseLinear, source_format
 from .pwl_adaptive import fit_adaptive
 from .pwl_uniform import fit
 from .recipe import Recipe
+from .stream_formats import choose_stream_formats
+from .wiring import sources_of
 
 __all__ = ["LayerFormats", "choose_formats", "fit_tables"]
 
@@ -39,44 +41,42 @@ class LayerFormats:
     elementwise: Mapping[str, Format]
 
 
-def choose_formats(network: Network, ranges: Ranges, recipe: Recipe) -> dict[str, LayerFormats]:
-    """Formats of every layer, by layer name; neighbours agree on the stream between them."""
-    layers = [layer for layer in network.layers if isinstance(layer, Layer)]
-    operands: list[dict[str, Format]] = []
-    inputs: list[Format] = []
-    streams: list[Statistics] = [
-        ranges[layer.name, layer.graph.nodes[layer.graph.output].name] for layer in layers
-    ]
-    for index, layer in enumerate(layers):
-        first = layer.graph.input[1].name
-        stream = streams[index - 1] if index else ranges[layer.name, first]
-        operands.append(_operand_formats(layer, stream, ranges, recipe))
-        inputs.append(operands[-1].get(first) or stream.format(recipe.elementwise, "minmax"))
-    last = streams[-1].format(recipe.output or recipe.elementwise, "minmax")
-    return {
-        layer.name: LayerFormats(
-            input=inputs[index],
-            output=(*inputs, last)[index + 1],
-            operands=operands[index],
-            states=_state_formats(layer, operands[index], ranges, recipe),
+def choose_formats(
+    network: Network, ranges: Ranges, recipe: Recipe
+) -> tuple[dict[str, LayerFormats], dict[str, Format]]:
+    """Formats of every cell, by layer name, and of every stream, by the name of its layer.
+
+    A stream has one format, which all its readers take; :mod:`~deltaloom.compiler.stream_formats`
+    says which.
+    """
+    streams = choose_stream_formats(network, ranges, recipe)
+    cells = {}
+    for layer in network.computing:
+        input = streams[sources_of(network.layers)[layer.name][0]]
+        operands = _operand_formats(layer, input, ranges, recipe)
+        cells[layer.name] = LayerFormats(
+            input=input,
+            output=streams[layer.name],
+            operands=operands,
+            states=_state_formats(layer, operands, ranges, recipe),
             elementwise={
                 node.name: ranges[layer.name, node.name].format(recipe.elementwise, "minmax")
                 for node in layer.graph.nodes
             },
         )
-        for index, layer in enumerate(layers)
-    }
+    return cells, streams
 
 
 def _operand_formats(
-    layer: Layer, stream: Statistics, ranges: Ranges, recipe: Recipe
+    layer: Layer, input: Format, ranges: Ranges, recipe: Recipe
 ) -> dict[str, Format]:
     found = {}
     for _, affine in layer.graph.of(Affine):
         for path in affine.paths:
             match layer.graph.nodes[path.operand]:
                 case Input():
-                    statistics = stream
+                    found[path.name] = input
+                    continue
                 case State():
                     statistics = _following(layer, path.operand, ranges)
                 case node:

@@ -1,17 +1,25 @@
 """The integer network: the artifact from which golden model, cycle model and hardware are made."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
 import numpy as np
 
-from .convolution import Convolution
 from .fixed import Format, width_for
 from .graph import Affine, Graph, Path, Rescale, State
-from .network import LastStep
 from .pwl import PiecewiseLinear
+from .streams import Reverse, StreamLayer
+from .wiring import (
+    Length,
+    infer_input_format,
+    infer_input_size,
+    sources_of,
+    stream_formats,
+    stream_lengths,
+    stream_sizes,
+)
 
 __all__ = [
     "MAX_ACCUMULATOR",
@@ -61,8 +69,6 @@ class Operand:
         Format of the elements.
     theta : int
         Least difference, in units of the last place, that is not skipped in ``DELTA`` mode.
-    convolution : Convolution, optional
-        The windows in which it is multiplied, if it is a frame.
     """
 
     name: str
@@ -71,17 +77,6 @@ class Operand:
     size: int
     format: Format
     theta: int
-    convolution: Convolution | None = None
-
-    @property
-    def channels(self) -> int:
-        """Elements of a pixel."""
-        return self.size // (self.convolution.frame if self.convolution else 1)
-
-    @property
-    def columns(self) -> int:
-        """Columns of the weights."""
-        return self.channels * (self.convolution.taps if self.convolution else 1)
 
 
 def largest_sums(products: Iterable[tuple[np.ndarray, Format, int]]) -> np.ndarray:
@@ -103,7 +98,7 @@ class IntegerLayer:
 
     Parameters
     ----------
-    name, cell : str
+    name, cell, sources
         As in :class:`~deltaloom.compiler.network.Layer`.
     graph : Graph
         Every node has a format. Every affine is read by one :class:`Rescale` and nothing else.
@@ -130,6 +125,7 @@ class IntegerLayer:
     tables: Mapping[str, PiecewiseLinear]
     skip: Skip
     theta: Mapping[str, int]
+    sources: tuple[str, ...] = ()
 
     @property
     def input_format(self) -> Format:
@@ -145,23 +141,12 @@ class IntegerLayer:
 
     @property
     def units(self) -> int:
-        """Elements of the layer's output; every gate has as many."""
+        """Elements of the layer's output; every gate has as many rows."""
         return self.graph.nodes[self.graph.output].size
 
     @property
-    def pixels(self) -> int:
-        """Pixels of the layer's output; 1 unless its products are convolutions."""
-        return next(affine.pixels for _, affine in self.graph.of(Affine))
-
-    @property
-    def channels(self) -> int:
-        """Elements of a pixel of the output; every gate has as many rows of weights."""
-        return self.units // self.pixels
-
-    @property
-    def convolutional(self) -> bool:
-        """Whether its products are convolutions."""
-        return any(operand.convolution is not None for operand in self.operands)
+    def output_size(self) -> int:
+        return self.units
 
     @cached_property
     def operands(self) -> tuple[Operand, ...]:
@@ -179,18 +164,9 @@ class IntegerLayer:
                     size=node.size,
                     format=self._format(path.operand),
                     theta=int(self.theta.get(name, 0)),
-                    convolution=path.convolution,
                 )
                 assert found.setdefault(name, operand) == operand, f"{name} in two formats"
         return tuple(sorted(found.values(), key=lambda operand: operand.source))
-
-    @property
-    def dense_entries(self) -> int:
-        """List entries that one row of every gate, at all pixels, meets if nothing is skipped."""
-        return sum(
-            operand.convolution.matched * operand.channels if operand.convolution else operand.size
-            for operand in self.operands
-        )
 
     @property
     def recurrent(self) -> bool:
@@ -234,30 +210,65 @@ class IntegerLayer:
 
 @dataclass(frozen=True)
 class IntegerNetwork:
-    """A chain of integer layers; each takes exactly the format that the one before it gives."""
+    """Integer layers between streams, as in :class:`~deltaloom.compiler.network.Network`.
 
-    layers: tuple[IntegerLayer | LastStep, ...]
+    Each takes exactly the format that its source gives.
+    """
+
+    layers: tuple[IntegerLayer | StreamLayer, ...]
 
     @property
     def computing(self) -> tuple[IntegerLayer, ...]:
+        """The cells, each an engine of its own."""
         return tuple(layer for layer in self.layers if isinstance(layer, IntegerLayer))
+
+    @cached_property
+    def sources(self) -> dict[str, tuple[str, ...]]:
+        """By layer: the streams that it takes."""
+        return sources_of(self.layers)
+
+    @cached_property
+    def formats(self) -> dict[str, Format]:
+        """By stream: the format of its elements."""
+        return stream_formats(self.layers, self.input_format)
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """By stream: its features."""
+        return stream_sizes(self.layers, self.input_size)
+
+    @cached_property
+    def lengths(self) -> dict[str, Length]:
+        """By stream: how its timesteps follow from the input's."""
+        return stream_lengths(self.layers)
+
+    def steps(self, layer: IntegerLayer, lengths: Sequence[int]) -> list[int]:
+        """Timesteps that a cell runs for sequences with these timesteps."""
+        return [self.lengths[layer.name].of(int(length)) for length in lengths]
 
     @property
     def input_format(self) -> Format:
-        return self.computing[0].input_format
+        return infer_input_format(self.layers)
 
     @property
     def output_format(self) -> Format:
-        return self.computing[-1].output_format
+        return self.formats[self.layers[-1].name]
 
     @property
     def input_size(self) -> int:
-        return self.computing[0].input_size
+        return infer_input_size(self.layers)
 
     @property
     def output_size(self) -> int:
-        return self.computing[-1].units
+        return self.sizes[self.layers[-1].name]
 
     @property
-    def selects_last_step(self) -> bool:
-        return any(isinstance(layer, LastStep) for layer in self.layers)
+    def max_steps(self) -> int | None:
+        """Timesteps of the longest sequence that every layer has room for; None: of any length."""
+        limits = [layer.max_steps for layer in self.layers if isinstance(layer, Reverse)]
+        return min(limits, default=None)
+
+    @property
+    def once(self) -> bool:
+        """Whether the output is one vector a sequence."""
+        return self.lengths[self.layers[-1].name].once

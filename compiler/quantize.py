@@ -5,16 +5,17 @@ from typing import Any
 
 from .calibrate import calibrate
 from .checks import check_network
-from .errors import UnsupportedError
+from .errors import DeltaloomError, UnsupportedError
+from .fixed import Format
 from .formats import LayerFormats, choose_formats, fit_tables
 from .graph import Activation, Affine, Constant
 from .integer import IntegerLayer, IntegerNetwork, Skip
 from .legalise import legalise, prune
-from .network import LastStep, Layer, Network
+from .network import Layer, Network
 from .pwl import PiecewiseLinear
 from .recipe import Recipe, check_recipe
+from .streams import Concatenate, LastStep, Reverse, StreamLayer, Sum
 from .weights import quantize_weights
-from .wiring import INPUT
 
 __all__ = ["quantize"]
 
@@ -33,42 +34,42 @@ def quantize(network: Network, calibration: Any, recipe: Recipe | None = None) -
     """
     recipe = recipe or Recipe()
     network.check()
-    check_chain(network)
+    check_supported(network)
     network = Network(
         tuple(pruned(layer) if isinstance(layer, Layer) else layer for layer in network.layers)
     )
     check_recipe(recipe, network)
     ranges = calibrate(network, calibration)
-    formats = choose_formats(network, ranges, recipe)
+    cells, streams = choose_formats(network, ranges, recipe)
     tables = fit_tables(recipe)
     integer = IntegerNetwork(
         tuple(
-            quantize_layer(layer, formats[layer.name], tables, recipe)
+            quantize_layer(layer, cells[layer.name], tables, recipe)
             if isinstance(layer, Layer)
-            else layer
+            else quantize_stream_layer(layer, streams[layer.name])
             for layer in network.layers
-            if isinstance(layer, Layer | LastStep)  # all of a chain are
         )
     )
-    check_network(integer)
+    try:
+        check_network(integer)
+    except ValueError as error:
+        raise DeltaloomError(str(error)) from None
     return integer
 
 
-def check_chain(network: Network) -> None:
-    """Raise unless the network is a chain of cells and selections of the last timestep."""
-    names = [INPUT, *(layer.name for layer in network.layers)]
-    for before, layer in zip(names, network.layers, strict=False):
-        if not isinstance(layer, Layer | LastStep):
+def check_supported(network: Network) -> None:
+    """Raise UnsupportedError for a layer without an integer form."""
+    for layer in network.layers:
+        if not isinstance(layer, Layer | Concatenate | LastStep | Reverse | Sum):
             raise UnsupportedError(
-                f"Layer {layer.name} is a {type(layer).__name__}, which has no integer form yet"
+                f"Layer {layer.name} is a {type(layer).__name__}, which has no integer form yet; "
+                f"cells, Concatenate, LastStep, Reverse and Sum have one"
             )
-        if (layer.sources or (before,)) != (before,) or (
-            before == INPUT and not isinstance(layer, Layer)
-        ):
-            raise UnsupportedError(
-                f"Layer {layer.name} must be a cell on the input or read the layer before it: "
-                f"others have no integer form yet"
-            )
+
+
+def quantize_stream_layer(layer: StreamLayer, format: Format) -> StreamLayer:
+    """A stream layer, given its output's format."""
+    return replace(layer, format=format) if isinstance(layer, Sum) else layer
 
 
 def pruned(layer: Layer) -> Layer:
@@ -106,4 +107,5 @@ def quantize_layer(
         theta={
             operand: recipe.theta_of(layer.name, operand) for operand in sorted(formats.operands)
         },
+        sources=layer.sources,
     )

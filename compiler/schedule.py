@@ -60,28 +60,16 @@ class LayerSchedule:
 
     @property
     def blocks(self) -> int:
-        """Blocks of a timestep, or of a pixel."""
-        return -(-self.layer.channels // self.units)
+        return -(-self.layer.units // self.units)
 
     @property
     def passes(self) -> int:
-        """Walks over the lists in a timestep, or over a pixel's window."""
+        """Walks over the lists in a timestep."""
         return self.blocks * self.folds
 
     @property
     def columns(self) -> int:
-        """Columns of the weights."""
-        return sum(operand.columns for operand in self.layer.operands)
-
-    @property
-    def slots(self) -> int:
-        """Passes of a timestep, each with sums of its own."""
-        return self.passes * self.layer.pixels
-
-    @property
-    def dense_cycles(self) -> int:
-        """Cycles of a timestep that skips nothing, list walks alone."""
-        return self.passes * self.layer.dense_entries
+        return sum(operand.size for operand in self.layer.operands)
 
     @property
     def keeps_sums(self) -> bool:
@@ -116,7 +104,7 @@ class LayerSchedule:
         A bias in block RAM comes a cycle later, and so does a unit that is one of many.
         """
         many = self.drain_banks * self.units > SMALL_CHOICE
-        return DRAIN_LATENCY + int(self.layer.channels > SMALL_MEMORY or many)
+        return DRAIN_LATENCY + int(self.layer.units > SMALL_MEMORY or many)
 
     @cached_property
     def output_time(self) -> int:
@@ -198,15 +186,13 @@ class Schedule:
 
 
 def schedule_layer(layer: IntegerLayer, lanes: int, target: Target) -> LayerSchedule:
-    units, folds = fold(lanes, len(rows_of(layer)), layer.channels)
+    units, folds = fold(lanes, len(rows_of(layer)), layer.units)
     return LayerSchedule(
         layer=layer,
         lanes=lanes,
         units=units,
         folds=folds,
-        x_ahead=layer.recurrent
-        and not layer.convolutional
-        and (layer.skip is Skip.DELTA or target.distributed_memory),
+        x_ahead=layer.recurrent and (layer.skip is Skip.DELTA or target.distributed_memory),
         drain_banks=2 if units > 4 else 1,
         target=target,
     )
@@ -214,14 +200,14 @@ def schedule_layer(layer: IntegerLayer, lanes: int, target: Target) -> LayerSche
 
 def steps_cycles(layer: IntegerLayer, lanes: int) -> int:
     """Cycles of a dense timestep, list walks alone."""
-    units, folds = fold(lanes, len(rows_of(layer)), layer.channels)
-    return -(-layer.channels // units) * folds * layer.dense_entries
+    units, folds = fold(lanes, len(rows_of(layer)), layer.units)
+    return -(-layer.units // units) * folds * sum(operand.size for operand in layer.operands)
 
 
 def balance(network: IntegerNetwork, lanes: int) -> dict[str, int]:
     """Split lanes over layers so that the slowest layer's timestep is as short as can be.
 
-    What follows a selection of the last timestep runs once a sequence and gets one lane a layer.
+    A layer that runs once a sequence, and not once a timestep, gets one lane, unless all do.
     """
     layers = network.computing
     if lanes < len(layers):
@@ -229,17 +215,14 @@ def balance(network: IntegerNetwork, lanes: int) -> dict[str, int]:
             f"Lanes must be at least one a layer, {len(layers)} in all, not {lanes}"
         )
     split = {layer.name: 1 for layer in layers}
-    cycles = {}
-    for layer in network.layers:
-        if not isinstance(layer, IntegerLayer):
-            break
-        cycles[layer.name] = steps_cycles(layer, 1)
+    running = [layer for layer in layers if not network.lengths[layer.name].once] or layers
+    cycles = {layer.name: steps_cycles(layer, 1) for layer in running}
     by_name = {layer.name: layer for layer in layers}
     free = lanes - len(layers)
     while free:
         slowest = max(cycles, key=lambda name: cycles[name])
         layer, now = by_name[slowest], split[slowest]
-        most = len(rows_of(layer)) * layer.channels
+        most = len(rows_of(layer)) * layer.units
         for extra in range(1, min(free, most - now) + 1):
             faster = steps_cycles(layer, now + extra)
             if faster < cycles[slowest]:

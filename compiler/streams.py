@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .exact import MAX_EXACT, MAX_LEFT, MAX_RIGHT
+from .fixed import Format, width_for
+
 __all__ = [
     "MAX_STEPS",
     "ArgMax",
@@ -20,6 +23,9 @@ __all__ = [
 
 MAX_STEPS = 1 << 16
 """The most timesteps of a sequence that a layer may have to hold or to count."""
+
+MAX_WIDTH = 32
+"""Bits of the widest sum that leaves a layer, and how far apart the scales of its terms may be."""
 
 
 def require(condition: bool, sentence: str) -> None:
@@ -59,6 +65,10 @@ class StreamLayer:
         """Features of its output, given those of its sources."""
         return sizes[0]
 
+    def output_format(self, formats: Sequence[Format]) -> Format:
+        """Format of its output in integers, given those of its sources."""
+        return formats[0]
+
 
 @dataclass(frozen=True)
 class LastStep(StreamLayer):
@@ -93,15 +103,63 @@ class Reverse(StreamLayer):
 
 @dataclass(frozen=True)
 class Concatenate(StreamLayer):
-    """The features of all sources side by side, in their order."""
+    """The features of all sources side by side, in their order.
+
+    In integers all sources have one format, so that nothing has to be rounded again.
+    """
 
     def output_size(self, sizes: Sequence[int]) -> int:
         return sum(sizes)
 
+    def output_format(self, formats: Sequence[Format]) -> Format:
+        require(
+            len(set(formats)) == 1,
+            f"Layer {self.name} must have sources of one format, "
+            f"not {', '.join(map(str, formats))}",
+        )
+        return formats[0]
+
 
 @dataclass(frozen=True)
 class Sum(StreamLayer):
-    """Element-wise sum of its sources, as a residual connection has it."""
+    """Element-wise sum of its sources, as a residual connection has it.
+
+    Parameters
+    ----------
+    format : Format, optional
+        Of the output, in integers: the sum is exact and then rounded to it once.
+    """
+
+    format: Format | None = None
+
+    def exact_format(self, formats: Sequence[Format]) -> Format:
+        """The narrowest format that holds every sum of values of the sources' formats."""
+        frac = max(format.frac for format in formats)
+        low = sum(format.min << (frac - format.frac) for format in formats)
+        high = sum(format.max << (frac - format.frac) for format in formats)
+        return Format(width_for(low, high), frac)
+
+    def output_format(self, formats: Sequence[Format]) -> Format:
+        require(self.format is not None, f"Layer {self.name} must have a format")
+        assert self.format is not None
+        spread = max(f.frac for f in formats) - min(f.frac for f in formats)
+        require(
+            self.format.signed and self.format.width <= MAX_WIDTH,
+            f"Layer {self.name} must have a signed format of at most {MAX_WIDTH} bits, "
+            f"not {self.format}",
+        )
+        require(
+            spread <= MAX_WIDTH and self.exact_format(formats).width <= MAX_EXACT,
+            f"Layer {self.name} must have sources of similar scale, "
+            f"not {', '.join(map(str, formats))}",
+        )
+        shift = max(format.frac for format in formats) - self.format.frac
+        require(
+            -MAX_LEFT <= shift <= MAX_RIGHT,
+            f"Layer {self.name} must shift by at most {MAX_LEFT} to the left and {MAX_RIGHT} to "
+            f"the right, not {shift} to the right",
+        )
+        return self.format
 
     def output_size(self, sizes: Sequence[int]) -> int:
         require(

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from .convolution import Convolution
 from .fixed import Format
 from .graph import (
     Activation,
@@ -27,8 +26,8 @@ from .graph import (
     Sub,
 )
 from .integer import IntegerLayer, IntegerNetwork, Skip
-from .network import LastStep
 from .pwl import PiecewiseLinear
+from .streams import Concatenate, LastStep, Reverse, StreamLayer, Sum
 
 __all__ = ["Tensors", "describe", "distinct_tables", "rebuild", "tensors_of"]
 
@@ -38,6 +37,9 @@ Tensors = dict[str, np.ndarray]
 OPERATIONS: dict[str, type[Node]] = {
     kind.__name__: kind
     for kind in (Input, State, Constant, Affine, Add, Sub, Mul, Activation, Rescale)
+}
+STREAM_LAYERS: dict[str, type[StreamLayer]] = {
+    kind.__name__: kind for kind in (Concatenate, LastStep, Reverse, Sum)
 }
 FORMAT = re.compile(r"s([1-9][0-9]?)\.(0|-?[1-9][0-9]{0,2})")
 LARGEST = 1 << 40
@@ -84,39 +86,40 @@ def describe(network: IntegerNetwork) -> dict[str, Any]:
             for table in tables
         ],
         "layers": [
-            {"name": layer.name, "selects": "last step"}
-            if isinstance(layer, LastStep)
-            else {
-                "name": layer.name,
-                "cell": layer.cell,
-                "skip": layer.skip.value,
-                "theta": dict(layer.theta),
-                "tables": {name: tables.index(table) for name, table in layer.tables.items()},
-                "nodes": [describe_node(node) for node in layer.graph.nodes],
-                "next_states": list(layer.graph.next_states),
-                "output": layer.graph.output,
-            }
+            describe_layer(layer, tables)
+            if isinstance(layer, IntegerLayer)
+            else describe_stream_layer(layer)
             for layer in network.layers
         ],
     }
 
 
+def describe_layer(layer: IntegerLayer, tables: list[PiecewiseLinear]) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "sources": list(layer.sources),
+        "cell": layer.cell,
+        "skip": layer.skip.value,
+        "theta": dict(layer.theta),
+        "tables": {name: tables.index(table) for name, table in layer.tables.items()},
+        "nodes": [describe_node(node) for node in layer.graph.nodes],
+        "next_states": list(layer.graph.next_states),
+        "output": layer.graph.output,
+    }
+
+
+def describe_stream_layer(layer: StreamLayer) -> dict[str, Any]:
+    values = {field.name: getattr(layer, field.name) for field in fields(layer)}
+    if "format" in values:
+        values["format"] = str(values["format"])
+    return {"kind": type(layer).__name__, **values, "sources": list(layer.sources)}
+
+
 def describe_node(node: Node) -> dict[str, Any]:
     values = describe_fields(node)
     if isinstance(node, Affine):
-        values["paths"] = [describe_path(path) for path in node.paths]
+        values["paths"] = [describe_fields(path) for path in node.paths]
     return {"operation": type(node).__name__, **values}
-
-
-def describe_path(path: Path) -> dict[str, Any]:
-    """A path; whether it is a convolution is said only where it is one."""
-    values = describe_fields(path)
-    del values["convolution"]
-    if path.convolution is not None:
-        values["convolution"] = {
-            name: list(value) for name, value in vars(path.convolution).items()
-        }
-    return values
 
 
 def describe_fields(thing: Node | Path) -> dict[str, Any]:
@@ -138,15 +141,12 @@ def rebuild(description: object, tensors: Mapping[str, np.ndarray]) -> IntegerNe
         rebuild_table(index, entry, take)
         for index, entry in enumerate(sequence(top["tables"], "Tables"))
     ]
-    layers: list[IntegerLayer | LastStep] = []
+    layers: list[IntegerLayer | StreamLayer] = []
     for index, entry in enumerate(sequence(top["layers"], "Layers")):
-        if isinstance(entry, dict) and "selects" in entry:
-            values = record(entry, "Selection", {"name", "selects"})
-            if values["selects"] != "last step":
-                raise ValueError("Selection must be of the last step")
-            layers.append(LastStep(text(values["name"], "Selection name")))
-            continue
-        layers.append(rebuild_layer(index, entry, tables, take))
+        if isinstance(entry, dict) and "kind" in entry:
+            layers.append(rebuild_stream_layer(index, entry))
+        else:
+            layers.append(rebuild_layer(index, entry, tables, take))
     if unused:
         raise ValueError(f"Tensors must all be used, not leave {', '.join(sorted(unused)[:3])}")
     return IntegerNetwork(tuple(layers))
@@ -181,7 +181,8 @@ def rebuild_table(index: int, entry: object, take: Any) -> PiecewiseLinear:
 def rebuild_layer(
     index: int, entry: object, tables: list[PiecewiseLinear], take: Any
 ) -> IntegerLayer:
-    keys = {"name", "cell", "skip", "theta", "tables", "nodes", "next_states", "output"}
+    keys = {"name", "sources", "cell", "skip", "theta", "tables"}
+    keys |= {"nodes", "next_states", "output"}
     values = record(entry, f"Layer {index}", keys)
     name = text(values["name"], f"Name of layer {index}")
     what = f"Layer {name}"
@@ -222,7 +223,36 @@ def rebuild_layer(
             operand: integer(theta, f"Threshold of {what}")
             for operand, theta in mapping(values["theta"], f"Thresholds of {what}").items()
         },
+        sources=rebuild_sources(values["sources"], what),
     )
+
+
+def rebuild_stream_layer(index: int, entry: dict[str, Any]) -> StreamLayer:
+    what = f"Layer {index}"
+    name = entry["kind"]
+    if not isinstance(name, str) or name not in STREAM_LAYERS:
+        raise ValueError(f"{what} must be one of {', '.join(STREAM_LAYERS)}")
+    kind = STREAM_LAYERS[name]
+    values = record(entry, what, {"kind"} | {field.name for field in fields(kind)})
+    del values["kind"]
+    return kind(**{key: rebuild_stream_field(key, value, what) for key, value in values.items()})
+
+
+def rebuild_stream_field(key: str, value: object, what: str) -> Any:
+    match key:
+        case "format":
+            return format_of(value, what)
+        case "sources":
+            return rebuild_sources(value, what)
+        case "max_steps":
+            return integer(value, what)
+        case _:
+            return text(value, what)
+
+
+def rebuild_sources(value: object, what: str) -> tuple[str, ...]:
+    what = f"Sources of {what}"
+    return tuple(text(source, what) for source in sequence(value, what))
 
 
 def rebuild_node(entry: object, layer: str) -> Node:
@@ -249,26 +279,8 @@ def rebuild_field(key: str, value: object, what: str) -> Any:
 
 
 def rebuild_path(entry: object, what: str) -> Path:
-    keys = {field.name for field in fields(Path)} - {"convolution"}
-    convolution = None
-    if isinstance(entry, dict) and "convolution" in entry:
-        convolution = rebuild_convolution(entry["convolution"], what)
-        keys.add("convolution")
-    values = record(entry, f"Path of {what}", keys)
-    values.pop("convolution", None)
-    found = {key: rebuild_field(key, value, what) for key, value in values.items()}
-    return Path(**found, convolution=convolution)
-
-
-def rebuild_convolution(entry: object, what: str) -> Convolution:
-    values = record(entry, f"Convolution of {what}", {f.name for f in fields(Convolution)})
-    pairs = {
-        key: tuple(integer(n, f"Convolution of {what}") for n in sequence(value, what))
-        for key, value in values.items()
-    }
-    if any(len(both) != 2 for both in pairs.values()):
-        raise ValueError(f"Convolution of {what} must have rows and columns")
-    return Convolution(**pairs)  # type: ignore[arg-type]
+    values = record(entry, f"Path of {what}", {field.name for field in fields(Path)})
+    return Path(**{key: rebuild_field(key, value, what) for key, value in values.items()})
 
 
 def record(value: object, what: str, keys: set[str]) -> dict[str, Any]:

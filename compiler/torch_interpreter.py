@@ -25,7 +25,7 @@ __all__ = ["SUPPORTED", "follow", "is_plain", "path_of"]
 
 SUPPORTED = (
     "nn.RNN, nn.LSTM, nn.GRU, nn.Linear, nn.Sequential, nn.Dropout, nn.Identity, the last "
-    "timestep, and relu, tanh and sigmoid right after a linear layer"
+    "timestep, and relu, tanh and sigmoid after a layer"
 )
 IDENTITIES = (
     nn.Identity,

@@ -8,10 +8,9 @@ import torch
 from torch import nn
 
 from .axes import BATCH_FIRST, TIME_FIRST, AxisOrderError, axes_text
-from .cell import Cell, trace
+from .cell import Cell, trace, with_activation
 from .cells import GRU, LSTM, RNN, Linear, ReluRNN
 from .errors import UnsupportedError
-from .graph import Activation
 from .network import Layer
 from .torch_streams import CellState, Hidden, InitialState, Recurrence, Stream
 
@@ -125,15 +124,16 @@ def apply_linear(
 
 
 def apply_activation(function: str, subject: str, stream: Stream) -> Stream:
-    """The stream with ``function`` folded into the linear layer that gives it."""
+    """The stream with ``function`` of it as the output of the layer that gives it.
+
+    A recurrent layer's state stays as it is.
+    """
     last = stream.last_layer
-    if last is None or last.cell != "Linear" or any(last.graph.of(Activation)):
+    if last is None:
         raise UnsupportedError(
-            f"{subject} follows {f'layer {last.name}' if last else 'the input'}; supported is an "
-            f"activation right after a linear layer"
+            f"{subject} follows the input; supported is an activation after a layer"
         )
-    graph = trace(Linear(last.input_size, last.output_size, function))
-    activated = replace(last, graph=graph)
+    activated = replace(last, graph=with_activation(last.graph, function))
     layers = tuple(activated if layer is last else layer for layer in stream.layers)
     return replace(stream, layers=layers)
 

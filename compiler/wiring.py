@@ -8,16 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .streams import ArgMax, Concatenate, Embedding, Reverse, StreamLayer, Sum, Window
+from .fixed import Format
+from .streams import ArgMax, Concatenate, Embedding, LastStep, Reverse, StreamLayer, Sum, Window
 
 __all__ = [
     "INPUT",
     "Length",
     "Wired",
     "check_wiring",
+    "infer_input_format",
     "infer_input_size",
     "readers_of",
     "sources_of",
+    "stream_formats",
     "stream_lengths",
     "stream_sizes",
 ]
@@ -33,6 +36,15 @@ class Wired(Protocol):
     def name(self) -> str: ...
     @property
     def sources(self) -> tuple[str, ...]: ...
+
+
+class Formatted(Wired, Protocol):
+    """An integer cell."""
+
+    @property
+    def input_format(self) -> Format: ...
+    @property
+    def output_format(self) -> Format: ...
 
 
 class Sized(Wired, Protocol):
@@ -199,3 +211,34 @@ def infer_input_size(layers: Sequence[Wired]) -> int:
         size = layer.table.shape[1] if isinstance(layer, Embedding) else layer.output_size  # type: ignore[attr-defined]
         ways[layer.name] = (0, size)
     raise ValueError("Network must have a layer that says how many features its input has")
+
+
+def stream_formats(layers: Sequence[Wired], input_format: Format) -> dict[str, Format]:
+    """By stream of an integer network: its format. ``ValueError`` where a layer takes another."""
+    formats = {INPUT: input_format}
+    for layer, (name, sources) in zip(layers, sources_of(layers).items(), strict=True):
+        taken = [formats[source] for source in sources]
+        if isinstance(layer, StreamLayer):
+            formats[name] = layer.output_format(taken)
+        else:
+            cell: Formatted = layer  # type: ignore[assignment]
+            require(
+                taken[0] == cell.input_format,
+                f"Layer {name} must take elements of {taken[0]} from {sources[0]}, "
+                f"not of {cell.input_format}",
+            )
+            formats[name] = cell.output_format
+    return formats
+
+
+def infer_input_format(layers: Sequence[Wired]) -> Format:
+    """Format of an integer network's input: that of the first cell that it reaches unchanged."""
+    unchanged = {INPUT}
+    for layer, sources in zip(layers, sources_of(layers).values(), strict=True):
+        if unchanged.isdisjoint(sources):
+            continue
+        if not isinstance(layer, StreamLayer):
+            return layer.input_format  # type: ignore[attr-defined]
+        if isinstance(layer, LastStep | Reverse | Window | Concatenate):
+            unchanged.add(layer.name)
+    raise ValueError("Network must have a cell that says which format its input has")

@@ -1,13 +1,20 @@
-"""The accelerator: a network's engines in a row, behind AXI4-Stream ports."""
+"""The accelerator: a network's layers with streams between them, behind AXI4-Stream ports."""
 
 from amaranth.hdl import Module, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..compiler import streams as network_layers
 from ..compiler.integer import IntegerLayer
-from .conv_engine import ConvolutionalEngine
+from ..compiler.skew import is_join, join_depths, taps_of
+from ..compiler.wiring import INPUT
 from .engine import Engine
+from .entrance import Entrance
+from .fork import Fork
+from .join import Adder, Join, Queue
 from .last_step import LastStep
+from .reverser import Reverser
+from .stream_layout import link
 
 __all__ = ["Accelerator"]
 
@@ -15,7 +22,8 @@ __all__ = ["Accelerator"]
 class Accelerator(wiring.Component):
     """Computes a network; every layer works on its own timestep at the same time.
 
-    Elements are signed integers, sign-extended to whole bytes. A sequence may be endless.
+    Elements are signed integers, sign-extended to whole bytes. A sequence may be endless, unless a
+    layer reverses it.
 
     Parameters
     ----------
@@ -32,12 +40,15 @@ class Accelerator(wiring.Component):
         Output elements; ``tuser`` on the last element of a timestep, ``tlast`` on the last one of
         a sequence.
     error : Out(1)
-        A sequence ended within a vector: its ``tlast`` was passed over. Stays until reset.
+        A sequence ended within a vector: its ``tlast`` was passed over; or it went on beyond the
+        timesteps that a reversal has room for: it was cut there, and the rest is a sequence of its
+        own. Stays until reset.
     """
 
     def __init__(self, network, schedule):
         self._network = network
         self._schedule = schedule
+        self._depths = join_depths(network)
         super().__init__(
             {
                 "s_axis_tdata": In(signed(network.input_format.byte_width)),
@@ -55,38 +66,69 @@ class Accelerator(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        parts = []
-        for layer in self._network.layers:
-            if isinstance(layer, IntegerLayer):
-                kind = ConvolutionalEngine if layer.convolutional else Engine
-                part = kind(self._schedule.of(layer.name))
-                before = layer
-            else:
-                part = LastStep(before.output_format)
-            parts.append(part)
-            m.submodules[layer.name.replace(".", "_")] = part
-        for source, sink in zip(parts, parts[1:], strict=False):
-            m.d.comb += [
-                sink.i.valid.eq(source.o.valid),
-                sink.i.payload.value.eq(source.o.payload.value),
-                sink.i.payload.last.eq(source.o.payload.last),
-                source.o.ready.eq(sink.i.ready),
-            ]
-            if isinstance(sink, LastStep):
-                m.d.comb += sink.i.payload.end.eq(source.o.payload.end)
-        entrance, exit = parts[0].i, parts[-1].o
+        network = self._network
+        m.submodules.entrance = entrance = Entrance(
+            network.input_format, network.input_size, network.max_steps
+        )
+        ports = {layer.name: self._add_layer(m, layer) for layer in network.layers}
+        outputs = {INPUT: entrance.o} | {name: output for name, (_, output) in ports.items()}
+        for name, output in outputs.items():
+            sinks = [ports[reader][0][place] for reader, place in taps_of(network, name)]
+            if len(sinks) > 1:
+                fork = Fork(network.formats[name], len(sinks))
+                m.submodules[f"{submodule_name(name)}_fork"] = fork
+                link(m, output, fork.i)
+                for branch, sink in zip(fork.o, sinks, strict=True):
+                    link(m, branch, sink)
+            elif sinks:
+                link(m, output, sinks[0])
+        exit = outputs[network.layers[-1].name]
         m.d.comb += [
-            entrance.valid.eq(self.s_axis_tvalid),
-            entrance.payload.value.eq(self.s_axis_tdata),
-            entrance.payload.last.eq(self.s_axis_tlast),
-            self.s_axis_tready.eq(entrance.ready),
+            entrance.i.valid.eq(self.s_axis_tvalid),
+            entrance.i.payload.value.eq(self.s_axis_tdata),
+            entrance.i.payload.last.eq(self.s_axis_tlast),
+            self.s_axis_tready.eq(entrance.i.ready),
             self.m_axis_tvalid.eq(exit.valid),
             self.m_axis_tdata.eq(exit.payload.value),
             self.m_axis_tuser.eq(exit.payload.end),
             self.m_axis_tlast.eq(exit.payload.end & exit.payload.last),
             exit.ready.eq(self.m_axis_tready),
         ]
-        taken = self.s_axis_tvalid & self.s_axis_tready
-        with m.If(taken & self.s_axis_tlast & ~parts[0].ending):
+        with m.If(entrance.error):
             m.d.sync += self.error.eq(1)
         return m
+
+    def _add_layer(self, m, layer):
+        """Add the component of a layer; returns its inputs, one a source, and its output."""
+        network, name = self._network, submodule_name(layer.name)
+        sources = network.sources[layer.name]
+        formats = [network.formats[source] for source in sources]
+        match layer:
+            case IntegerLayer():
+                part = Engine(self._schedule.of(layer.name))
+            case network_layers.LastStep():
+                part = LastStep(formats[0])
+            case network_layers.Reverse():
+                part = Reverser(formats[0], network.sizes[layer.name], network.max_steps)
+            case network_layers.Concatenate():
+                part = Join(formats[0], len(sources))
+                inputs = list(part.i)
+            case network_layers.Sum():
+                part = Adder(layer, formats)
+                inputs = part.sources
+            case _:
+                raise TypeError(f"Layer must be a known one, not {layer!r}")
+        m.submodules[name] = part
+        if not is_join(layer):
+            return [part.i], part.o
+        entrances = []
+        for place, (format, sink) in enumerate(zip(formats, inputs, strict=True)):
+            queue = Queue(format, self._depths[layer.name][place])
+            m.submodules[f"{name}_queue_{place}"] = queue
+            link(m, queue.o, sink)
+            entrances.append(queue.i)
+        return entrances, part.o
+
+
+def submodule_name(layer):
+    return layer.replace(".", "_")

@@ -1,10 +1,10 @@
 """Selection of a sequence's last timestep."""
 
 from amaranth.hdl import Module
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .engine import output_layout
+from .stream_layout import stream_of
 
 __all__ = ["LastStep"]
 
@@ -19,12 +19,12 @@ class LastStep(wiring.Component):
 
     Members
     -------
-    i, o : In, Out(stream of output_layout)
+    i, o : In, Out(stream of stream_of)
         Elements; ``last`` marks all those of the last timestep.
     """
 
     def __init__(self, format):
-        signature = stream.Signature(output_layout(format))
+        signature = stream_of(format)
         super().__init__({"i": In(signature), "o": Out(signature)})
 
     def elaborate(self, platform):

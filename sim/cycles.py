@@ -7,10 +7,13 @@ import numpy as np
 
 from ..compiler.integer import IntegerLayer, IntegerNetwork
 from ..compiler.schedule import Schedule
-from .conv_cycles import WindowModel
+from ..compiler.skew import join_depths, taps_of
+from ..compiler.streams import Concatenate, LastStep, Reverse, Sum
+from ..compiler.wiring import INPUT
 from .engine_cycles import Columns, EngineModel
 from .golden import LayerTrace
-from .stream_cycles import LONG_AGO, Consumer, LastStepModel, Port
+from .join_cycles import AdderModel, JoinModel
+from .stream_cycles import LONG_AGO, Consumer, ForkModel, LastStepModel, Port, ReverseModel
 
 __all__ = ["CycleRun", "predict"]
 
@@ -62,18 +65,37 @@ def predict(
         :class:`~deltaloom.sim.stimulus.Stimulus`.
     """
     port = Port(stalls)
-    sink: Consumer = port
     engines: dict[str, EngineModel] = {}
-    selected = network.selects_last_step
+    depths = join_depths(network)
+    entries: dict[str, Sequence[Consumer]] = {}
+
+    def sink_of(stream: str) -> Consumer:
+        sinks = [entries[reader][place] for reader, place in taps_of(network, stream)]
+        if not sinks:
+            return port
+        return sinks[0] if len(sinks) == 1 else ForkModel(sinks)
+
     for layer in reversed(network.layers):
-        if isinstance(layer, IntegerLayer):
-            counts = [1] * len(lengths) if selected else lengths
-            kind = WindowModel if layer.convolutional else EngineModel
-            sink = kind(schedule.of(layer.name), Columns(traces[layer.name], counts), sink)
-            engines[layer.name] = sink
-        else:
-            sink = LastStepModel(sink)
-            selected = False
+        sink = sink_of(layer.name)
+        sizes = [network.sizes[source] for source in network.sources[layer.name]]
+        match layer:
+            case IntegerLayer():
+                columns = Columns(traces[layer.name], network.steps(layer, lengths))
+                engines[layer.name] = EngineModel(schedule.of(layer.name), columns, sink)
+                entries[layer.name] = [engines[layer.name]]
+            case LastStep():
+                entries[layer.name] = [LastStepModel(sink)]
+            case Reverse():
+                entries[layer.name] = [ReverseModel(sizes[0], sink)]
+            case Concatenate():
+                entries[layer.name] = JoinModel(sizes, depths[layer.name], sink).queues
+            case Sum():
+                entries[layer.name] = AdderModel(sizes, depths[layer.name], sink).queues
+            case _:
+                raise TypeError(f"Layer must be a known one, not {layer!r}")
+    sink = sink_of(INPUT)
+    if not isinstance(sink, EngineModel | ForkModel):
+        sink = ForkModel([sink])  # which can wait for a gap
     size = network.input_size
     nothing = np.full(size, LONG_AGO)
     accepted: list[Array] = []

@@ -12,9 +12,10 @@ import numpy as np
 from ..compiler.errors import DeltaloomError
 from ..compiler.graph import Affine, Constant, Input, State
 from ..compiler.integer import IntegerLayer, IntegerNetwork, Operand, Skip
-from ..compiler.network import LastStep
+from ..compiler.wiring import INPUT
 from .elementwise import Step, Values, elementwise_step, integer_type
 from .gates import GateSums
+from .stream_golden import run_stream_layer
 
 __all__ = ["GoldenRun", "LayerTrace", "run", "run_layer"]
 
@@ -46,7 +47,8 @@ class GoldenRun:
     Parameters
     ----------
     outputs : list of numpy.ndarray
-        For each sequence int64 (time, features); time is 1 after a selection of the last step.
+        For each sequence int64 (time, features); time is 1 where a layer gives one vector a
+        sequence.
     traces : dict of str to LayerTrace
         By layer name.
     """
@@ -60,6 +62,11 @@ def run(network: IntegerNetwork, sequences: Sequence[Array], *, trace: bool = Fa
     lengths = np.array([len(sequence) for sequence in sequences])
     if not len(lengths) or not lengths.all():
         raise DeltaloomError("Input must hold at least one sequence of at least one timestep")
+    if network.max_steps is not None and max(lengths) > network.max_steps:
+        raise DeltaloomError(
+            f"Input must hold sequences of at most {network.max_steps} timesteps, which is what "
+            f"the network has room for, not of {max(lengths)}"
+        )
     values = np.zeros((lengths.max(), len(lengths), network.input_size), dtype=np.int64)
     for place, sequence in enumerate(sequences):
         if sequence.ndim != 2 or sequence.shape[1] != network.input_size:
@@ -70,14 +77,19 @@ def run(network: IntegerNetwork, sequences: Sequence[Array], *, trace: bool = Fa
             raise DeltaloomError(f"Input integers must lie within {network.input_format}")
         values[: lengths[place], place] = sequence
     traces = {}
+    streams = {INPUT: (values, lengths)}
     for layer in network.layers:
-        if isinstance(layer, LastStep):
-            values = values[lengths - 1, np.arange(len(lengths))][None]
-            lengths = np.ones_like(lengths)
-        else:
+        sources = network.sources[layer.name]
+        taken = [streams[source] for source in sources]
+        values, lengths = taken[0]
+        if isinstance(layer, IntegerLayer):
             values, found = run_layer(layer, values, lengths if trace else None)
             if found is not None:
                 traces[layer.name] = found
+        else:
+            formats = [network.formats[source] for source in sources]
+            values, lengths = run_stream_layer(layer, [v for v, _ in taken], formats, lengths)
+        streams[layer.name] = values, lengths
     outputs = [values[:length, place] for place, length in enumerate(lengths)]
     return GoldenRun(outputs, traces)
 
@@ -151,7 +163,7 @@ class _LayerModel:
         outputs = np.empty((steps, batch, layer.units), dtype=np.int64)
         values = self._initial_values(batch)
         following = [(p, graph.next_of(p)) for p, _ in graph.of(State)]
-        chunk = max(1, CHUNK_ELEMENTS // (batch * layer.pixels * self._gates.total))
+        chunk = max(1, CHUNK_ELEMENTS // (batch * self._gates.total))
         for first in range(0, steps, chunk):
             times = slice(first, first + chunk)
             ahead = self._gates.ahead([(o, used[o.name][times]) for o in known])

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..compiler.errors import MismatchError
 from ..compiler.graph import Affine
-from ..compiler.integer import IntegerLayer, IntegerNetwork, Operand
+from ..compiler.integer import IntegerLayer, IntegerNetwork
 from ..compiler.schedule import Schedule
 from .cycles import CycleRun
 from .golden import LayerTrace
@@ -111,22 +111,14 @@ def useful_products(layer: IntegerLayer, trace: LayerTrace, lengths: list[int]) 
     counts = []
     for operand in layer.operands:
         rows = sum(
-            affine.rows
+            affine.size
             for _, affine in layer.graph.of(Affine)
             for path in affine.paths
             if path.operand == operand.node
         )
-        fired = (trace.fired[operand.name] * uses_of(operand)).sum(axis=2) * rows
+        fired = trace.fired[operand.name].sum(axis=2) * rows
         counts.append(np.concatenate([fired[n, :length] for n, length in enumerate(lengths)]))
     return np.sum(counts, axis=0)
-
-
-def uses_of(operand: Operand) -> np.ndarray | int:
-    """In how many windows each element of an operand is, int64 (size,)."""
-    if operand.convolution is None:
-        return 1
-    elements = operand.convolution.elements(operand.channels)
-    return np.bincount(elements.ravel(), minlength=operand.size + 1)[: operand.size]
 
 
 def utilization(
@@ -149,12 +141,8 @@ def summarize(
 ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """Utilization by layer, and the share of columns skipped by layer and operand."""
     used, skipped = {}, {}
-    selected = False
-    for part in network.layers:
-        if not isinstance(part, IntegerLayer):
-            selected = True
-            continue
-        steps = [1] * len(lengths) if selected else lengths
+    for part in network.computing:
+        steps = network.steps(part, lengths)
         trace = traces[part.name]
         lanes = schedule.of(part.name).lanes
         used[part.name] = utilization(part, lanes, trace, steps, predicted.released[part.name])

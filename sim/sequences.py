@@ -13,7 +13,12 @@ LENGTHS = (7, 1, 12, 2, 1, 5)
 def random_sequences(
     network: IntegerNetwork, rng: np.random.Generator, lengths: tuple[int, ...] = LENGTHS
 ) -> list[np.ndarray]:
-    """Integer sequences (time, features): noise, slow drift, standing still, zeros and extremes."""
+    """Integer sequences (time, features): noise, slow drift, standing still, zeros and extremes.
+
+    Where the network has no room for one of the lengths, it is as long as there is room.
+    """
+    if network.max_steps is not None:
+        lengths = tuple(min(length, network.max_steps) for length in lengths)
     low, high = network.input_format.min, network.input_format.max
     size = network.input_size
     sequences = []

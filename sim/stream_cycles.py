@@ -1,10 +1,19 @@
 """Cycle models of what elements move through between engines."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
-__all__ = ["LONG_AGO", "Consumer", "LastStepModel", "Port", "in_order"]
+__all__ = [
+    "LONG_AGO",
+    "Consumer",
+    "ForkModel",
+    "LastStepModel",
+    "Port",
+    "ReverseModel",
+    "in_order",
+]
 
 Array = np.ndarray
 LONG_AGO = -(1 << 40)
@@ -66,3 +75,55 @@ class LastStepModel:
         times = self._sink.take(earliest, last) if last else earliest
         self._next = int(times[-1]) + 1
         return times
+
+
+class ForkModel:
+    """Gives each element to all sinks; the next one comes when the slowest has taken it.
+
+    With one sink it is nothing but a source that knows how to pause.
+    """
+
+    def __init__(self, sinks: Sequence[Consumer]):
+        self._sinks = sinks
+        self._next = 0
+
+    def take(self, available: Array, last: bool, gaps: Array | None = None) -> Array:
+        times = np.empty(len(available), dtype=np.int64)
+        for at in range(len(available)):
+            earliest = self._next + (0 if gaps is None else int(gaps[at]))
+            offered = np.array([max(int(available[at]), earliest)])
+            times[at] = max(int(sink.take(offered.copy(), last)[0]) for sink in self._sinks)
+            self._next = int(times[at]) + 1
+        return times
+
+
+class ReverseModel:
+    """Holds a sequence until its end and gives it back to front."""
+
+    def __init__(self, size: int, sink: Consumer):
+        self._size = size
+        self._sink = sink
+        self._taken = 0
+        self._next = 0
+        self._released: list[int] = []  # when the last element of a sequence is read
+        self._left = LONG_AGO  # when the element before it has left
+
+    def take(self, available: Array, last: bool, gaps: Array | None = None) -> Array:
+        assert gaps is None
+        earliest = self._next
+        if not self._taken and len(self._released) > 1:
+            earliest = max(earliest, self._released[-2] + 1)
+        times = in_order(available, earliest)
+        self._next = int(times[-1]) + 1
+        self._taken += len(times)
+        if last and not self._taken % self._size:
+            self._send(int(times[-1]) + 1)
+        return times
+
+    def _send(self, closed: int) -> None:
+        for number in range(self._taken // self._size, 0, -1):
+            ready = np.full(self._size, closed + 1)
+            left = [self._left, *self._sink.take(ready, number == 1).tolist()]
+            self._left = left[-1]
+        self._released.append(max(closed, left[-2]))
+        self._taken = 0

@@ -332,7 +332,7 @@ def test_a_forged_header_is_refused(whole, tmp_path, choice, value):
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [
-        (("version",), 2, "its version is 2, where 1 is supported"),
+        (("version",), 1, "its version is 1, where 2 is supported"),
         (
             ("tensors", "layer.0.i.x", "shape"),
             [1 << 30, 1 << 30],

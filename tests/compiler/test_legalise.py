@@ -164,7 +164,9 @@ def test_wide_products_are_rounded_before_they_are_multiplied(make_network):
 
 
 def test_a_value_of_this_timestep_cannot_be_multiplied_yet(make_network):
-    with pytest.raises(ValueError, match=r"must read the input, a state, or a state's rounding$"):
+    with pytest.raises(
+        DeltaloomError, match=r"must read the input, a state, or a state's rounding"
+    ):
         legal(make_network(Deep(3, 3)))
 
 

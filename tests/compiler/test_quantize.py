@@ -199,7 +199,7 @@ def test_selection_of_the_last_step_is_kept(make_layer):
     )
     quantized = quantize(network, data(3))
     assert [layer.name for layer in quantized.layers] == ["rnn.0", "last", "head"]
-    assert quantized.selects_last_step
+    assert quantized.once
     got = results(quantized, data(3))[:, 0]
     assert np.abs(got - evaluate(network, data(3))).max() < 0.05
 
@@ -256,7 +256,7 @@ def test_is_fast(make_network):
             {"y.x": [[1.0, 0.0]], "y": [0.0]},
             1e25,
             {},
-            "Values of rnn.0.x must be below 2**71, not 1e+25",
+            "Values of stream input must be below 2**71, not 1e+25",
         ),
     ],
 )

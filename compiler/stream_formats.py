@@ -1,0 +1,82 @@
+"""Which fixed-point format every stream between layers has."""
+
+from .calibrate import STREAM, Ranges, Statistics
+from .fixed import Format
+from .graph import Affine
+from .network import Layer, Network
+from .recipe import Recipe
+from .streams import Concatenate, LastStep, Reverse, Window
+from .wiring import INPUT, readers_of, sources_of
+
+__all__ = ["choose_stream_formats"]
+
+WIDEST = 16
+"""Bits of the widest stream."""
+
+
+def choose_stream_formats(network: Network, ranges: Ranges, recipe: Recipe) -> dict[str, Format]:
+    """Formats by stream.
+
+    Streams on both sides of a layer that only moves elements share a format, and so do all that
+    are concatenated (as the directions of a bidirectional layer share a quantizer in iRNN, Sari
+    et al. 2021). It is the one that the recipe gives the operands of the cells that read them,
+    and the network's output; with cells that ask for different ones, the one with the range of
+    the widest and the step of the finest, as far as 16 bits hold both. Where no cell reads and
+    nothing is put out, as before a sum, it is the element-wise one.
+    """
+    groups = group_streams(network)
+    readers = readers_of(network.layers)
+    cells = {layer.name: layer for layer in network.computing}
+    found: dict[str, Format] = {}
+    for group in groups:
+        statistics = Statistics.merged([ranges[name, STREAM] for name in group.roots])
+        asked = [
+            _asked(cells[reader], statistics, recipe)
+            for name in group.streams
+            for reader in readers[name]
+            if reader in cells
+        ]
+        if network.layers[-1].name in group.streams:
+            asked.append(statistics.format(recipe.output or recipe.elementwise, "minmax"))
+        if not asked:
+            asked.append(statistics.format(recipe.elementwise, "minmax"))
+        found |= dict.fromkeys(group.streams, covering(asked))
+    return found
+
+
+class Group:
+    """Streams of one format; ``roots`` are those whose values the others only pass on."""
+
+    def __init__(self, name: str, root: bool):
+        self.streams = [name]
+        self.roots = [name] if root else []
+
+
+def group_streams(network: Network) -> list[Group]:
+    """All streams, in groups that share a format."""
+    of = {INPUT: Group(INPUT, root=True)}
+    for layer, sources in zip(network.layers, sources_of(network.layers).values(), strict=True):
+        keeps = isinstance(layer, LastStep | Reverse | Window | Concatenate)
+        group = of[layer.name] = Group(layer.name, root=not keeps)
+        for source in sources if keeps else ():
+            other = of[source]
+            if other is not group:
+                group.streams += other.streams
+                group.roots += other.roots
+                of |= dict.fromkeys(other.streams, group)
+    return list({id(group): group for group in of.values()}.values())
+
+
+def covering(formats: list[Format]) -> Format:
+    """The range of the widest and the step of the finest format, in at most 16 bits."""
+    whole = max(format.width - format.frac for format in formats)
+    width = min(WIDEST, whole + max(format.frac for format in formats))
+    return Format(width, width - whole)
+
+
+def _asked(layer: Layer, statistics: Statistics, recipe: Recipe) -> Format:
+    """The format that a cell wants of its input."""
+    position, node = layer.graph.input
+    if any(position in affine.operands for _, affine in layer.graph.of(Affine)):
+        return statistics.format(recipe.activation_bits(layer.name, node.name), recipe.clip)
+    return statistics.format(recipe.elementwise, "minmax")

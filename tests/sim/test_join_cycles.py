@@ -1,0 +1,131 @@
+"""Networks whose streams fork and join: golden model, cycle model and hardware are equal."""
+
+# amaranth: UnusedElaboratable=no
+
+import numpy as np
+import pytest
+
+from deltaloom.compiler.artifact import encode, load, save
+from deltaloom.compiler.cell import trace
+from deltaloom.compiler.cells import GRU, LSTM, Linear
+from deltaloom.compiler.errors import DeltaloomError
+from deltaloom.compiler.evaluate import evaluate
+from deltaloom.compiler.network import (
+    Concatenate,
+    LastStep,
+    Layer,
+    Network,
+    Reverse,
+    Sum,
+    parameter_shapes,
+)
+from deltaloom.compiler.quantize import quantize
+from deltaloom.compiler.recipe import Recipe
+from deltaloom.sim import golden, pysim
+from deltaloom.sim.stimulus import Stimulus
+
+STEPS = 6
+
+
+def cell(name, kind, *sources, seed=0):
+    rng = np.random.default_rng(seed)
+    graph = trace(kind)
+    shapes = parameter_shapes(graph)
+    parameters = {key: rng.normal(0, 0.5, shape) for key, shape in shapes.items()}
+    return Layer(name, type(kind).__name__, graph, parameters, sources)
+
+
+def both_ways(name, source, inputs, hidden):
+    return (
+        cell(f"{name}.f", GRU(inputs, hidden), source),
+        Reverse(f"{name}.m", STEPS, sources=(source,)),
+        cell(f"{name}.b", GRU(inputs, hidden), seed=1),
+        Reverse(f"{name}.r", STEPS),
+        Concatenate(name, sources=(f"{name}.f", f"{name}.r")),
+    )
+
+
+NETWORKS = {
+    "bidirectional": (*both_ways("one", "input", 2, 3), cell("head", Linear(6, 2))),
+    "two of them": (*both_ways("one", "input", 2, 3), *both_ways("two", "one", 6, 2)),
+    "residual": (
+        cell("entry", Linear(2, 3)),
+        cell("lstm", LSTM(3, 3)),
+        Sum("sum", sources=("entry", "lstm")),
+        cell("head", Linear(3, 2)),
+    ),
+    "sum at the end": (cell("a", GRU(1, 1)), Sum("sum", sources=("a", "input", "a"))),
+    "input beside": (cell("a", GRU(2, 3)), Concatenate("c", sources=("a", "input"))),
+    "last states": (
+        cell("f", GRU(2, 3)),
+        LastStep("fl"),
+        Reverse("m", STEPS, sources=("input",)),
+        cell("b", GRU(2, 2)),
+        LastStep("bl"),
+        Concatenate("c", sources=("fl", "bl")),
+        cell("head", Linear(5, 2)),
+    ),
+    "reversed at the end": (cell("a", GRU(1, 1)), Reverse("r", STEPS)),
+}
+
+
+def integer(name, skip="delta"):
+    layers = NETWORKS[name]
+    network = Network(layers)
+    x = np.random.default_rng(2).normal(size=(5, STEPS, network.input_size))
+    return network, x, quantize(network, x, Recipe(skip=skip))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_equals_the_hardware(prove, name):
+    _, _, network = integer(name)
+    lengths = (STEPS, 1, 1, 4, 2, STEPS, STEPS, 3)
+    lanes = 3 * len(network.computing)
+    prove(network, lanes, lengths=lengths, stalls=(0.0, 0.4, 0.8))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_integers_are_near_the_float_network(name):
+    network, x, quantized = integer(name)
+    sequences = [quantized.input_format.quantize(sequence) for sequence in x]
+    outputs = np.array(golden.run(quantized, sequences).outputs)
+    wanted = evaluate(network, x)
+    found = quantized.output_format.dequantize(outputs).reshape(wanted.shape)
+    assert np.abs(found - wanted).max() < 0.06 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_model_file(tmp_path, name):
+    _, _, network = integer(name)
+    save(network, tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    assert encode(loaded) == encode(network)
+    assert loaded.sources == network.sources
+
+
+def test_directions_share_a_format():
+    _, _, network = integer("bidirectional")
+    formats = network.formats
+    assert formats["one.f"] == formats["one.b"] == formats["one.r"] == formats["one"]
+
+
+def test_longer_sequences_are_refused():
+    _, _, network = integer("bidirectional")
+    with pytest.raises(DeltaloomError, match=r"^Input must hold sequences of at most 6 timesteps"):
+        golden.run(network, [np.zeros((STEPS + 1, 2), np.int64)])
+
+
+@pytest.mark.parametrize("name", ["bidirectional", "last states"])
+def test_longer_sequences_are_cut_by_the_hardware(build_design, make_run, name):
+    """Those who don't ask the golden model get two sequences."""
+    _, _, network = integer(name)
+    case = make_run(network, 9, lengths=(STEPS, 3, 2))
+    stimulus = case.stimulus
+    last = stimulus.last.copy()
+    last[STEPS * network.input_size - 1] = False
+    capture = pysim.build(*build_design(case)).run(Stimulus(stimulus.data, last, stimulus.outputs))
+    np.testing.assert_array_equal(
+        capture.data, np.concatenate([values.ravel() for values in case.run.outputs])
+    )
+    np.testing.assert_array_equal(capture.delivered, case.predicted.delivered)
+    assert capture.last.sum() == 3
