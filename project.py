@@ -53,7 +53,7 @@ def manifest(design: Design) -> dict[str, Any]:
                 "folds": layer.folds,
                 "blocks": layer.blocks,
                 "accumulator_bits": layer.accumulator_width,
-                "cycles_per_dense_timestep": layer.passes * layer.columns,
+                "cycles_per_dense_timestep": layer.dense_cycles,
             }
             for layer in design.schedule.layers
         ],

@@ -61,7 +61,7 @@ def most_lanes(network: IntegerNetwork, board: Board) -> int:
     Where not even one lane a layer fits, that number: the check that follows says what limits.
     """
     low = len(network.computing)
-    high = max(low, sum(len(rows_of(layer)) * layer.units for layer in network.computing))
+    high = max(low, sum(len(rows_of(layer)) * layer.channels for layer in network.computing))
     while low < high:
         middle = (low + high + 1) // 2
         try:

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from .conv_checks import check_convolutions
 from .exact import (
     MAX_EXACT,
     MAX_LEFT,
@@ -153,6 +154,7 @@ def check_shape(layer: str, graph: Graph) -> None:
             f"State {layer}.{state.name} must keep its size and format",
         )
     check_affine_readers(layer, graph)
+    check_convolutions(layer, graph)
 
 
 def check_affine_readers(layer: str, graph: Graph) -> None:
@@ -230,7 +232,9 @@ def check_accumulator(layer: IntegerLayer, affine: Affine) -> None:
     for path in affine.paths:
         name = f"Weights {layer.name}.{affine.key(path)}"
         weights = layer.weights[affine.key(path)]
-        check_array(name, weights, (affine.size, layer.graph.nodes[path.operand].size))
+        check_array(
+            name, weights, (affine.rows, path.columns(layer.graph.nodes[path.operand].size))
+        )
         assert path.format is not None
         require(path.format.holds(weights), f"{name} must lie within {path.format}")
         shift = layer.shift(affine, path)
@@ -239,7 +243,7 @@ def check_accumulator(layer: IntegerLayer, affine: Affine) -> None:
             f"{name} must be aligned by 0 to {MAX_ALIGNMENT} bits, not {shift}",
         )
     bias = layer.biases[affine.name]
-    check_array(f"Bias {layer.name}.{affine.name}", bias, (affine.size,))
+    check_array(f"Bias {layer.name}.{affine.name}", bias, (affine.rows,))
     require(format.holds(bias), f"Bias {layer.name}.{affine.name} must lie within {format}")
     bound = int((layer.row_bounds(affine) + np.abs(bias).astype(object)).max())
     require(bound <= format.max, f"{what} must hold {bound}, which {format} does not")

@@ -133,7 +133,9 @@ def _evaluate_layer(
     for position, constant in graph.of(Constant):
         values[position] = np.broadcast_to(layer.parameters[constant.name], (len(x), constant.size))
     sums = {
-        affine.name: np.broadcast_to(layer.parameters[affine.name], (len(x), affine.size))
+        affine.name: np.broadcast_to(
+            np.tile(layer.parameters[affine.name], affine.pixels), (len(x), affine.size)
+        )
         for _, affine in graph.of(Affine)
     }
     recurrence: list[tuple[int, Node]] = []
@@ -181,7 +183,7 @@ def _operate(
         case Affine(name=name, paths=paths):
             total = sums[name]
             for path in paths:
-                total = total + values[path.operand] @ weights[node.key(path)]
+                total = total + path.product(values[path.operand], weights[node.key(path)])
             return total
         case Add(a=a, b=b):
             return values[a] + values[b]

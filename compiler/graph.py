@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
+import numpy as np
+
+from .convolution import Convolution
 from .fixed import Format
 
 __all__ = [
@@ -57,11 +60,28 @@ class Constant(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Path:
-    """One matrix-vector product: weights of shape (rows, operand size) times ``operand``."""
+    """One matrix-vector product: weights of shape (rows, operand size) times ``operand``.
+
+    With a convolution, the operand and the affine are frames: the weights, of shape (channels of
+    the affine, taps * channels of the operand), are multiplied with each pixel's window.
+    """
 
     name: str
     operand: int
     format: Format | None = None
+    convolution: Convolution | None = None
+
+    def columns(self, size: int) -> int:
+        """Columns of the weights, for an operand of so many elements."""
+        if self.convolution is None:
+            return size
+        return self.convolution.taps * (size // self.convolution.frame)
+
+    def product(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Vectors (..., operand size) times weights (columns, rows)."""
+        if self.convolution is None:
+            return values @ weights
+        return (self.convolution.gather(values) @ weights).reshape(*values.shape[:-1], -1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +96,17 @@ class Affine(Node):
     @property
     def operands(self) -> tuple[int, ...]:
         return tuple(path.operand for path in self.paths)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the frame that convolutions give; 1 without any."""
+        convolution = self.paths[0].convolution
+        return 1 if convolution is None else convolution.pixels
+
+    @property
+    def rows(self) -> int:
+        """Rows of the weights and of the bias: the same for every pixel."""
+        return self.size // self.pixels
 
     def key(self, path: Path) -> str:
         """Name of a path's weights within the layer."""

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from .convolution import Convolution
 from .fixed import Format, width_for
 from .graph import Affine, Graph, Path, Rescale, State
 from .pwl import PiecewiseLinear
@@ -69,6 +70,8 @@ class Operand:
         Format of the elements.
     theta : int
         Least difference, in units of the last place, that is not skipped in ``DELTA`` mode.
+    convolution : Convolution, optional
+        The windows in which it is multiplied, if it is a frame.
     """
 
     name: str
@@ -77,6 +80,17 @@ class Operand:
     size: int
     format: Format
     theta: int
+    convolution: Convolution | None = None
+
+    @property
+    def channels(self) -> int:
+        """Elements of a pixel."""
+        return self.size // (self.convolution.frame if self.convolution else 1)
+
+    @property
+    def columns(self) -> int:
+        """Columns of the weights."""
+        return self.channels * (self.convolution.taps if self.convolution else 1)
 
 
 def largest_sums(products: Iterable[tuple[np.ndarray, Format, int]]) -> np.ndarray:
@@ -141,12 +155,27 @@ class IntegerLayer:
 
     @property
     def units(self) -> int:
-        """Elements of the layer's output; every gate has as many rows."""
+        """Elements of the layer's output; every gate has as many."""
         return self.graph.nodes[self.graph.output].size
 
     @property
     def output_size(self) -> int:
         return self.units
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the layer's output; 1 unless its products are convolutions."""
+        return next(affine.pixels for _, affine in self.graph.of(Affine))
+
+    @property
+    def channels(self) -> int:
+        """Elements of a pixel of the output; every gate has as many rows of weights."""
+        return self.units // self.pixels
+
+    @property
+    def convolutional(self) -> bool:
+        """Whether its products are convolutions."""
+        return any(operand.convolution is not None for operand in self.operands)
 
     @cached_property
     def operands(self) -> tuple[Operand, ...]:
@@ -164,9 +193,18 @@ class IntegerLayer:
                     size=node.size,
                     format=self._format(path.operand),
                     theta=int(self.theta.get(name, 0)),
+                    convolution=path.convolution,
                 )
                 assert found.setdefault(name, operand) == operand, f"{name} in two formats"
         return tuple(sorted(found.values(), key=lambda operand: operand.source))
+
+    @property
+    def dense_entries(self) -> int:
+        """List entries that one row of every gate, at all pixels, meets if nothing is skipped."""
+        return sum(
+            operand.convolution.matched * operand.channels if operand.convolution else operand.size
+            for operand in self.operands
+        )
 
     @property
     def recurrent(self) -> bool:

@@ -41,8 +41,9 @@ def parameter_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for _, affine in graph.of(Affine):
         for path in affine.paths:
-            shapes[affine.key(path)] = (affine.size, graph.nodes[path.operand].size)
-        shapes[affine.name] = (affine.size,)
+            columns = path.columns(graph.nodes[path.operand].size)
+            shapes[affine.key(path)] = (affine.rows, columns)
+        shapes[affine.name] = (affine.rows,)
     return shapes | {constant.name: (constant.size,) for _, constant in graph.of(Constant)}
 
 

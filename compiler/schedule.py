@@ -60,16 +60,28 @@ class LayerSchedule:
 
     @property
     def blocks(self) -> int:
-        return -(-self.layer.units // self.units)
+        """Blocks of a timestep, or of a pixel."""
+        return -(-self.layer.channels // self.units)
 
     @property
     def passes(self) -> int:
-        """Walks over the lists in a timestep."""
+        """Walks over the lists in a timestep, or over a pixel's window."""
         return self.blocks * self.folds
 
     @property
     def columns(self) -> int:
-        return sum(operand.size for operand in self.layer.operands)
+        """Columns of the weights."""
+        return sum(operand.columns for operand in self.layer.operands)
+
+    @property
+    def slots(self) -> int:
+        """Passes of a timestep, each with sums of its own."""
+        return self.passes * self.layer.pixels
+
+    @property
+    def dense_cycles(self) -> int:
+        """Cycles of a timestep that skips nothing, list walks alone."""
+        return self.passes * self.layer.dense_entries
 
     @property
     def keeps_sums(self) -> bool:
@@ -104,7 +116,7 @@ class LayerSchedule:
         A bias in block RAM comes a cycle later, and so does a unit that is one of many.
         """
         many = self.drain_banks * self.units > SMALL_CHOICE
-        return DRAIN_LATENCY + int(self.layer.units > SMALL_MEMORY or many)
+        return DRAIN_LATENCY + int(self.layer.channels > SMALL_MEMORY or many)
 
     @cached_property
     def output_time(self) -> int:
@@ -186,13 +198,15 @@ class Schedule:
 
 
 def schedule_layer(layer: IntegerLayer, lanes: int, target: Target) -> LayerSchedule:
-    units, folds = fold(lanes, len(rows_of(layer)), layer.units)
+    units, folds = fold(lanes, len(rows_of(layer)), layer.channels)
     return LayerSchedule(
         layer=layer,
         lanes=lanes,
         units=units,
         folds=folds,
-        x_ahead=layer.recurrent and (layer.skip is Skip.DELTA or target.distributed_memory),
+        x_ahead=layer.recurrent
+        and not layer.convolutional
+        and (layer.skip is Skip.DELTA or target.distributed_memory),
         drain_banks=2 if units > 4 else 1,
         target=target,
     )
@@ -200,8 +214,8 @@ def schedule_layer(layer: IntegerLayer, lanes: int, target: Target) -> LayerSche
 
 def steps_cycles(layer: IntegerLayer, lanes: int) -> int:
     """Cycles of a dense timestep, list walks alone."""
-    units, folds = fold(lanes, len(rows_of(layer)), layer.units)
-    return -(-layer.units // units) * folds * sum(operand.size for operand in layer.operands)
+    units, folds = fold(lanes, len(rows_of(layer)), layer.channels)
+    return -(-layer.channels // units) * folds * layer.dense_entries
 
 
 def balance(network: IntegerNetwork, lanes: int) -> dict[str, int]:
@@ -222,7 +236,7 @@ def balance(network: IntegerNetwork, lanes: int) -> dict[str, int]:
     while free:
         slowest = max(cycles, key=lambda name: cycles[name])
         layer, now = by_name[slowest], split[slowest]
-        most = len(rows_of(layer)) * layer.units
+        most = len(rows_of(layer)) * layer.channels
         for extra in range(1, min(free, most - now) + 1):
             faster = steps_cycles(layer, now + extra)
             if faster < cycles[slowest]:

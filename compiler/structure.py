@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .convolution import Convolution
 from .fixed import Format
 from .graph import (
     Activation,
@@ -118,8 +119,19 @@ def describe_stream_layer(layer: StreamLayer) -> dict[str, Any]:
 def describe_node(node: Node) -> dict[str, Any]:
     values = describe_fields(node)
     if isinstance(node, Affine):
-        values["paths"] = [describe_fields(path) for path in node.paths]
+        values["paths"] = [describe_path(path) for path in node.paths]
     return {"operation": type(node).__name__, **values}
+
+
+def describe_path(path: Path) -> dict[str, Any]:
+    """A path; whether it is a convolution is said only where it is one."""
+    values = describe_fields(path)
+    del values["convolution"]
+    if path.convolution is not None:
+        values["convolution"] = {
+            name: list(value) for name, value in vars(path.convolution).items()
+        }
+    return values
 
 
 def describe_fields(thing: Node | Path) -> dict[str, Any]:
@@ -279,8 +291,26 @@ def rebuild_field(key: str, value: object, what: str) -> Any:
 
 
 def rebuild_path(entry: object, what: str) -> Path:
-    values = record(entry, f"Path of {what}", {field.name for field in fields(Path)})
-    return Path(**{key: rebuild_field(key, value, what) for key, value in values.items()})
+    keys = {field.name for field in fields(Path)} - {"convolution"}
+    convolution = None
+    if isinstance(entry, dict) and "convolution" in entry:
+        convolution = rebuild_convolution(entry["convolution"], what)
+        keys.add("convolution")
+    values = record(entry, f"Path of {what}", keys)
+    values.pop("convolution", None)
+    found = {key: rebuild_field(key, value, what) for key, value in values.items()}
+    return Path(**found, convolution=convolution)
+
+
+def rebuild_convolution(entry: object, what: str) -> Convolution:
+    values = record(entry, f"Convolution of {what}", {f.name for f in fields(Convolution)})
+    pairs = {
+        key: tuple(integer(n, f"Convolution of {what}") for n in sequence(value, what))
+        for key, value in values.items()
+    }
+    if any(len(both) != 2 for both in pairs.values()):
+        raise ValueError(f"Convolution of {what} must have rows and columns")
+    return Convolution(**pairs)  # type: ignore[arg-type]
 
 
 def record(value: object, what: str, keys: set[str]) -> dict[str, Any]:

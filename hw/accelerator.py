@@ -8,6 +8,7 @@ from ..compiler import streams as network_layers
 from ..compiler.integer import IntegerLayer
 from ..compiler.skew import is_join, join_depths, taps_of
 from ..compiler.wiring import INPUT
+from .conv_engine import ConvolutionalEngine
 from .engine import Engine
 from .entrance import Entrance
 from .fork import Fork
@@ -105,7 +106,8 @@ class Accelerator(wiring.Component):
         formats = [network.formats[source] for source in sources]
         match layer:
             case IntegerLayer():
-                part = Engine(self._schedule.of(layer.name))
+                kind = ConvolutionalEngine if layer.convolutional else Engine
+                part = kind(self._schedule.of(layer.name))
             case network_layers.LastStep():
                 part = LastStep(formats[0])
             case network_layers.Reverse():

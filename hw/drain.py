@@ -34,7 +34,7 @@ class Drain(wiring.Component):
     flags : In(3)
         Of the block: first and last timestep of a sequence, list buffer.
     bias_unit : Out
-        Number of the unit whose sums are selected; its bias is to be read.
+        Number, within its pixel, of the unit whose sums are selected; its bias is to be read.
     unit_before, unit_ahead : Out
         Number of the unit that leaves in two cycles, and in the next one, if any does.
     valid, unit, unit_flags : Out
@@ -48,6 +48,7 @@ class Drain(wiring.Component):
         self._sum_widths = sum_widths
         width, rows = schedule.accumulator_width, schedule.rows
         unit = range(schedule.layer.units)
+        channel = range(schedule.layer.channels)
         super().__init__(
             {
                 "sums": In(sum(sum_widths)),
@@ -55,7 +56,7 @@ class Drain(wiring.Component):
                 "captured": In(1),
                 "fold": In(range(schedule.folds)),
                 "flags": In(3),
-                "bias_unit": Out(unit),
+                "bias_unit": Out(channel),
                 "unit_before": Out(unit),
                 "unit_ahead": Out(unit),
                 "valid": Out(1),
@@ -101,7 +102,7 @@ class Drain(wiring.Component):
         filled = Signal(range(schedule.drain_banks + 1))
         place = Signal(range(schedule.drain_banks * schedule.units))
         done, emptied = Signal(), Signal()
-        tail = schedule.layer.units - 1
+        tail = schedule.layer.channels - 1
         ends = range(schedule.units - 1, schedule.drain_banks * schedule.units, schedule.units)
         m.d.comb += [
             done.eq(place.matches(*ends) | (self.bias_unit == tail)),
@@ -119,11 +120,17 @@ class Drain(wiring.Component):
                 place.eq(Mux(done, other, place + 1)),
                 self.bias_unit.eq(Mux(self.bias_unit == tail, 0, self.bias_unit + 1)),
             ]
+        number = self.bias_unit
+        if schedule.layer.pixels > 1:
+            number = Signal.like(self.unit, name="number")
+            with m.If(filled != 0):
+                over = number == schedule.layer.units - 1
+                m.d.sync += number.eq(Mux(over, 0, number + 1))
 
         # From here on a unit moves a register a cycle.
         registers = schedule.drain_latency - 1
         selected = self._select(m, Cat(*banks), place, registers - 1)
-        before = delayed(m, self.bias_unit, registers - 2, "unit_before")
+        before = delayed(m, number, registers - 2, "unit_before")
         ahead = delayed(m, before, 1, "unit_ahead")
         m.d.comb += [
             self.unit_before.eq(before),

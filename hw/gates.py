@@ -18,7 +18,7 @@ __all__ = ["GatePipeline", "bias_layout"]
 
 
 def bias_table(schedule):
-    """By affine node in row order: what is added to its sums, int64 (units,).
+    """By affine node in row order: what is added to its sums, int64 (channels,).
 
     The bias and, so that it costs nothing, the half that rounding to the next format adds.
     """
@@ -55,7 +55,7 @@ class GatePipeline(wiring.Component):
     Members
     -------
     bias_unit : In
-        Unit that enters in ``drain_latency - 1`` cycles.
+        Unit, within its pixel, that enters in ``drain_latency - 1`` cycles.
     unit_before, unit_ahead : In
         Unit that enters in two cycles, and in the next one.
     valid, unit, flags : In
@@ -83,7 +83,7 @@ class GatePipeline(wiring.Component):
         unit = range(layer.units)
         width = schedule.accumulator_width
         members = {
-            "bias_unit": In(unit),
+            "bias_unit": In(range(layer.channels)),
             "unit_before": In(unit),
             "unit_ahead": In(unit),
             "valid": In(1),
@@ -158,9 +158,9 @@ class GatePipeline(wiring.Component):
         ]
         m.submodules.bias = bias = memory.Memory(
             shape=bias_layout(schedule),
-            depth=max(2, layer.units),
+            depth=max(2, layer.channels),
             init=rows,
-            attrs=ram_attributes(layer.units, schedule.target, rom=True),
+            attrs=ram_attributes(layer.channels, schedule.target, rom=True),
         )
         read = bias.read_port()
         m.d.comb += read.addr.eq(self.bias_unit)

@@ -37,7 +37,7 @@ class Reservation(wiring.Component):
         m = Module()
         schedule = self._schedule
         full, banks = schedule.units, schedule.drain_banks
-        tail = schedule.layer.units - (schedule.blocks - 1) * full
+        tail = schedule.layer.channels - (schedule.blocks - 1) * full
 
         units = Signal(range(full + 1))
         busy = Signal(range(banks * full + 2))  # cycles until the drain has emptied all its banks

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+from ..compiler.conv_schedule import Spans, spans_ahead
 from ..compiler.graph import Activation
 from ..compiler.integer import Skip
 from ..compiler.schedule import PINGPONG, LayerSchedule
+from .conv_encoder import ends_depth, ends_width
+from .conv_spans import span_layout, table_layouts
 from .encoder import entry_layout, index_width
 from .engine import output_layout
 from .gates import bias_layout
@@ -47,13 +50,15 @@ def layer_memories(schedule: LayerSchedule) -> list[Storage]:
     words = schedule.passes * schedule.columns
     add("weights", weight_width(layer) * schedule.lanes, words, True)
     if schedule.keeps_sums:
-        add("kept", sum(sum_widths(schedule)), schedule.passes)
+        add("kept", sum(sum_widths(schedule)), schedule.slots)
     for operand in layer.operands:
         entry = entry_layout(operand, layer.skip)
         add(f"{operand.name}_list", entry.size, PINGPONG << index_width(operand.size))
         if layer.skip is Skip.DELTA:
             add(f"{operand.name}_hat", operand.format.width, operand.size)
-    add("bias", bias_layout(schedule).size, layer.units, in_block_ram(layer.units))
+    add("bias", bias_layout(schedule).size, layer.channels, in_block_ram(layer.channels))
+    if layer.convolutional:
+        found += window_memories(schedule)
     for position in schedule.gates.memories:
         state = nodes[position]
         assert state.format is not None
@@ -70,3 +75,24 @@ def layer_memories(schedule: LayerSchedule) -> list[Storage]:
             add(activation.name, line_layout(table).size, segments, in_block_ram(segments))
     add("queue", output_layout(layer.output_format).size, schedule.output_depth)
     return found
+
+
+def window_memories(schedule: LayerSchedule) -> list[Storage]:
+    """What an engine that walks windows has besides."""
+    found = []
+    for operand in schedule.layer.operands:
+        depth, width = ends_depth(operand), ends_width(operand)
+        inside = in_block_ram(depth, schedule.target)
+        found += [
+            Storage(f"{operand.name}_{ends}", width, depth, inside) for ends in ("starts", "ends")
+        ]
+        spans = Spans.of(operand)
+        tables = (spans.rows, spans.columns)
+        for name, table, layout in zip(
+            ("rows", "columns"), tables, table_layouts(spans), strict=True
+        ):
+            words = table.shape[0] * table.shape[1]
+            found.append(Storage(f"{operand.name}_{name}", layout.size, words, in_block_ram(words)))
+    depth = 1 << spans_ahead(schedule.layer).bit_length()
+    inside = in_block_ram(depth, schedule.target)
+    return [*found, Storage("spans", span_layout(schedule).size, depth, inside)]

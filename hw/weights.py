@@ -15,7 +15,7 @@ def weight_words(schedule):
     The state's columns follow the input's.
     """
     layer, graph = schedule.layer, schedule.layer.graph
-    starts = np.cumsum([0, *(operand.size for operand in layer.operands)])
+    starts = np.cumsum([0, *(operand.columns for operand in layer.operands)])
     matrices = []  # by row of a unit: (units, columns)
     for row in schedule.rows:
         matrix = np.zeros((schedule.blocks * schedule.units, schedule.columns), dtype=np.int64)

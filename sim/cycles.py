@@ -10,6 +10,7 @@ from ..compiler.schedule import Schedule
 from ..compiler.skew import join_depths, taps_of
 from ..compiler.streams import Concatenate, LastStep, Reverse, Sum
 from ..compiler.wiring import INPUT
+from .conv_cycles import WindowModel
 from .engine_cycles import Columns, EngineModel
 from .golden import LayerTrace
 from .join_cycles import AdderModel, JoinModel
@@ -81,7 +82,8 @@ def predict(
         match layer:
             case IntegerLayer():
                 columns = Columns(traces[layer.name], network.steps(layer, lengths))
-                engines[layer.name] = EngineModel(schedule.of(layer.name), columns, sink)
+                kind = WindowModel if layer.convolutional else EngineModel
+                engines[layer.name] = kind(schedule.of(layer.name), columns, sink)
                 entries[layer.name] = [engines[layer.name]]
             case LastStep():
                 entries[layer.name] = [LastStepModel(sink)]

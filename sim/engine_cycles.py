@@ -45,7 +45,7 @@ class EngineModel:
         self._drained: list[int] = [LONG_AGO] * schedule.drain_banks  # when blocks have left
         self._captured = 0
         self._popped: list[int] = []
-        tail = schedule.layer.units - (schedule.blocks - 1) * schedule.units
+        tail = schedule.layer.channels - (schedule.blocks - 1) * schedule.units
         self._units = [schedule.units] * (schedule.blocks - 1) + [tail]
 
     def take(self, available: Array, last: bool, gaps: Array | None = None) -> Array:
@@ -65,7 +65,8 @@ class EngineModel:
     def _run_timestep(self, ready: int, last: bool) -> None:
         """Walk all passes of a timestep whose input list is complete from cycle ``ready`` on."""
         schedule = self._schedule
-        x_count, state_fired = self._columns.next(schedule.layer)
+        fired = self._columns.next(schedule.layer)
+        x_count, state_fired = int(fired[0].sum()), fired[-1]
         if self._first or not schedule.layer.recurrent:
             visible, closed = np.zeros(0, dtype=np.int64), ready
         else:
@@ -154,9 +155,8 @@ class Columns:
         self._trace = trace
         self._at = 0
 
-    def next(self, layer: IntegerLayer) -> tuple[int, Array]:
-        """How many columns of the input fire, and which ones of the state (bool (units,))."""
+    def next(self, layer: IntegerLayer) -> list[Array]:
+        """Which elements of each operand fire, bool (size,)."""
         sequence, time = self._steps[self._at]
         self._at += 1
-        fired = [self._trace.fired[operand.name][sequence, time] for operand in layer.operands]
-        return int(fired[0].sum()), fired[-1]
+        return [self._trace.fired[operand.name][sequence, time] for operand in layer.operands]

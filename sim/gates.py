@@ -17,8 +17,9 @@ Array = np.ndarray
 class GateSums:
     """All gates of a layer side by side, in units of the formats that they are rescaled to.
 
-    Weights, biases and rounding constants are scaled by powers of two, which floating point holds
-    exactly, in the narrowest type that also holds the proven bound of every partial sum.
+    Those of a convolution are the gates of each pixel. Weights, biases and rounding constants are
+    scaled by powers of two, which floating point holds exactly, in the narrowest type that also
+    holds the proven bound of every partial sum.
 
     Parameters
     ----------
@@ -36,9 +37,9 @@ class GateSums:
     def __init__(self, layer: IntegerLayer):
         self._layer = layer
         self._affines = sorted(layer.graph.of(Affine), key=self._place)
-        ends = np.cumsum([affine.size for _, affine in self._affines]).tolist()
+        ends = np.cumsum([affine.rows for _, affine in self._affines]).tolist()
         self._rows = {
-            position: slice(end - affine.size, end)
+            position: slice(end - affine.rows, end)
             for (position, affine), end in zip(self._affines, ends, strict=True)
         }
         self.total: int = ends[-1]
@@ -81,9 +82,9 @@ class GateSums:
         self._high: Array = high.astype(self.type)
 
     def _matrix(self, operand: Operand) -> Array:
-        """Weights (operand size, rows of its slab), aligned with their accumulators and scaled."""
+        """Weights (columns, rows of its slab), aligned with their accumulators and scaled."""
         layer, slab = self._layer, self._slabs[operand.name]
-        matrix = np.zeros((operand.size, slab.stop - slab.start))
+        matrix = np.zeros((operand.columns, slab.stop - slab.start))
         for position, affine in self._affines:
             rows = self._rows[position]
             for path in affine.paths:
@@ -97,20 +98,27 @@ class GateSums:
     def ahead(self, used: list[tuple[Operand, Array]]) -> Array:
         """Sums (time, batch, total) of what is known for all timesteps: (time, batch, size) each.
 
-        Biases and rounding constants are part of them.
+        Biases and rounding constants are part of them. The windows of convolutions count as so
+        many times the batch.
         """
         steps, batch, _ = used[0][1].shape
+        batch *= self._layer.pixels
         sums = np.empty((steps, batch, self.total), dtype=self.type)
         sums[:] = self._constant
         for operand, values in used:
-            flat: Array = values.reshape(-1, operand.size).astype(self.type)
+            flat = self._columns(operand, values)
             product = flat @ self._matrices[operand.name]
             sums[:, :, self._slabs[operand.name]] += product.reshape(steps, batch, -1)
         return sums
 
+    def _columns(self, operand: Operand, values: Array) -> Array:
+        """Operands (..., size) as rows of factors, (rows, columns)."""
+        windows = operand.convolution.gather(values) if operand.convolution else values
+        return windows.reshape(-1, operand.columns).astype(self.type)
+
     def add(self, sums: Array, operand: Operand, values: Array) -> None:
         """Add the products of a timestep's operand (batch, size) to its sums (batch, total)."""
-        factors: Array = values.astype(self.type)
+        factors = self._columns(operand, values)
         sums[:, self._slabs[operand.name]] += factors @ self._matrices[operand.name]
 
     def round(self, sums: Array, values: Values, count: Count | None) -> None:
@@ -121,6 +129,8 @@ class GateSums:
         graph = self._layer.graph
         for position, rows in self._rows.items():
             (reader,) = graph.readers(position)
-            values[reader] = integers[:, rows]
+            batch = len(sums) // self._layer.pixels
+            values[reader] = integers[:, rows].reshape(batch, -1)
             if count:
-                count(graph.nodes[reader].name, cut[:, rows] != sums[:, rows])
+                wrong = cut[:, rows] != sums[:, rows]
+                count(graph.nodes[reader].name, wrong.reshape(batch, -1))

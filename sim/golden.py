@@ -163,7 +163,7 @@ class _LayerModel:
         outputs = np.empty((steps, batch, layer.units), dtype=np.int64)
         values = self._initial_values(batch)
         following = [(p, graph.next_of(p)) for p, _ in graph.of(State)]
-        chunk = max(1, CHUNK_ELEMENTS // (batch * self._gates.total))
+        chunk = max(1, CHUNK_ELEMENTS // (batch * layer.pixels * self._gates.total))
         for first in range(0, steps, chunk):
             times = slice(first, first + chunk)
             ahead = self._gates.ahead([(o, used[o.name][times]) for o in known])

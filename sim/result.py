@@ -7,7 +7,7 @@ import numpy as np
 
 from ..compiler.errors import MismatchError
 from ..compiler.graph import Affine
-from ..compiler.integer import IntegerLayer, IntegerNetwork
+from ..compiler.integer import IntegerLayer, IntegerNetwork, Operand
 from ..compiler.schedule import Schedule
 from .cycles import CycleRun
 from .golden import LayerTrace
@@ -111,14 +111,22 @@ def useful_products(layer: IntegerLayer, trace: LayerTrace, lengths: list[int]) 
     counts = []
     for operand in layer.operands:
         rows = sum(
-            affine.size
+            affine.rows
             for _, affine in layer.graph.of(Affine)
             for path in affine.paths
             if path.operand == operand.node
         )
-        fired = trace.fired[operand.name].sum(axis=2) * rows
+        fired = (trace.fired[operand.name] * uses_of(operand)).sum(axis=2) * rows
         counts.append(np.concatenate([fired[n, :length] for n, length in enumerate(lengths)]))
     return np.sum(counts, axis=0)
+
+
+def uses_of(operand: Operand) -> np.ndarray | int:
+    """In how many windows each element of an operand is, int64 (size,)."""
+    if operand.convolution is None:
+        return 1
+    elements = operand.convolution.elements(operand.channels)
+    return np.bincount(elements.ravel(), minlength=operand.size + 1)[: operand.size]
 
 
 def utilization(

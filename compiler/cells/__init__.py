@@ -1,9 +1,21 @@
 """The recurrent cells, one a file: equations and nothing else."""
 
+from .conv_lstm import ConvLSTM, PeepholeConvLSTM
 from .gru import GRU
 from .ligru import LiGRU
 from .linear import Linear
 from .lstm import LSTM, CoupledLSTM, PeepholeLSTM
 from .rnn import RNN, ReluRNN
 
-__all__ = ["GRU", "LSTM", "RNN", "CoupledLSTM", "LiGRU", "Linear", "PeepholeLSTM", "ReluRNN"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "ConvLSTM",
+    "CoupledLSTM",
+    "LiGRU",
+    "Linear",
+    "PeepholeConvLSTM",
+    "PeepholeLSTM",
+    "ReluRNN",
+]

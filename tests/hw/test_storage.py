@@ -5,10 +5,11 @@ import re
 import pytest
 from amaranth.back import rtlil
 
-from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ReluRNN
+from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, PeepholeConvLSTM, ReluRNN
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import schedule
 from deltaloom.compiler.target import GENERIC, Target
+from deltaloom.hw.conv_engine import ConvolutionalEngine
 from deltaloom.hw.engine import Engine
 from deltaloom.hw.ram_style import in_block_ram, ram_attributes
 from deltaloom.hw.storage import layer_memories
@@ -46,6 +47,17 @@ def test_lists_every_memory_of_the_engine(integer_network, cell, lanes, target, 
     width, depth, _ = listed.pop()
     assert [size for *size, block in found if block is None] == [[width, depth - 1]]
     assert sorted(entry for entry in found if entry[2] is not None) == sorted(listed)
+
+
+@pytest.mark.parametrize("skip", ["none", "delta"])
+def test_lists_every_memory_that_windows_take(integer_network, skip):
+    network = integer_network(PeepholeConvLSTM(2, 3, (3, 5), 3), recipe=Recipe(skip=skip))
+    (folded,) = schedule(network, {"l.0": 5}).layers
+    text = rtlil.convert(ConvolutionalEngine(folded), name="top", emit_src=False)
+    found = sorted((int(width), int(depth)) for _, width, depth in MEMORY.findall(text))
+    queues = ("queue", "spans")  # whose last word is a register
+    listed = [(m.width, max(2, m.depth) - (m.name in queues)) for m in layer_memories(folded)]
+    assert found == sorted(listed)
 
 
 def test_small_memories_are_distributed_where_there_are_such():

@@ -1,0 +1,163 @@
+"""The sequencer of windows: walks spans of lists, an entry a cycle, and is what stalls."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, fifo, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..compiler.conv_schedule import spans_ahead
+from ..compiler.integer import Skip
+from .conv_spans import SpanReader, span_layout
+from .encoder import index_width
+from .reservation import Reservation
+
+__all__ = ["WindowSequencer", "window_token_layout"]
+
+
+def window_token_layout(schedule):
+    """What accompanies an entry down the lanes."""
+    return data.StructLayout(
+        {
+            "valid": 1,  # an entry is issued
+            "real": 1,  # it is not the stand-in for an empty window
+            "state": 1,  # it comes from the state's list
+            "zero": 1,  # accumulators start from zero
+            "load": 1,  # accumulators start from the kept sums
+            "store": 1,  # the pass ends: sums are kept
+            "captured": 1,  # the block ends: sums go to the gates
+            "fold": range(schedule.folds),
+            "slot": range(schedule.slots),
+            "base": range(max(2, schedule.passes * schedule.columns)),
+            "fresh": 1,  # the timestep is the first of its sequence
+            "last": 1,  # the timestep is the last of its sequence
+            "buffer": 1,  # the lists that the timestep reads
+        }
+    )
+
+
+class WindowSequencer(wiring.Component):
+    """Walks the windows of all pixels, for each the passes, for each the spans with entries.
+
+    The last entry of a block waits until the gate pipeline can take the block and the output queue
+    its elements; so nothing downstream ever waits.
+
+    Parameters
+    ----------
+    schedule : LayerSchedule
+        A convolutional layer.
+
+    Members
+    -------
+    firsts, lasts : In(2)
+        For each buffer, whether its vector is the first or last one of a sequence.
+    popped : In(1)
+        An element leaves the output queue.
+    address : Out
+        Entry to read from the lists of ``token.buffer``.
+    token : Out(window_token_layout)
+        What is issued in this cycle.
+    released : Out(1)
+        The timestep's lists have been walked for the last time.
+
+    All others are those of :class:`~deltaloom.hw.conv_spans.SpanReader`.
+    """
+
+    FROM_LISTS = ("x_closed", "x_closed_buffer", "h_pixel", "h_closed_buffer")
+    ENDS = ("x_start", "x_end", "h_start", "h_end")
+
+    def __init__(self, schedule):
+        self._schedule = schedule
+        self._reader = reader = SpanReader(schedule)
+        address = max(index_width(operand.size) for operand in schedule.layer.operands)
+        super().__init__(
+            {
+                **{name: In(getattr(reader, name).shape()) for name in self.FROM_LISTS + self.ENDS},
+                "span_buffer": Out(1),
+                "span_first": Out(reader.first.shape()),
+                "span_behind": Out(reader.behind.shape()),
+                "firsts": In(2),
+                "lasts": In(2),
+                "popped": In(1),
+                "address": Out(address),
+                "token": Out(window_token_layout(schedule)),
+                "released": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        schedule = self._schedule
+        m.submodules.reader = reader = self._reader
+        m.submodules.reservation = reservation = Reservation(schedule)
+        m.submodules.spans = spans = fifo.SyncFIFOBuffered(
+            width=span_layout(schedule).size, depth=1 << spans_ahead(schedule.layer).bit_length()
+        )
+        for name in self.FROM_LISTS + self.ENDS:
+            m.d.comb += getattr(reader, name).eq(getattr(self, name))
+        span, active = Signal(span_layout(schedule)), Signal()
+        alone = Signal()  # the span has one entry left
+        issue, end = Signal(), Signal()
+        m.d.comb += [
+            reader.firsts.eq(self.firsts),
+            reader.ended.eq(end),
+            self.span_buffer.eq(reader.buffer),
+            self.span_first.eq(reader.first),
+            self.span_behind.eq(reader.behind),
+            reservation.popped.eq(self.popped),
+            spans.w_data.eq(reader.span),
+            spans.w_en.eq(reader.valid),
+            spans.r_en.eq(~active | (issue & alone)),
+        ]
+        following = data.View(span_layout(schedule), spans.r_data)
+        with m.If(issue):
+            m.d.sync += [
+                span.start.eq(span.start + 1),
+                span.count.eq(span.count - 1),
+                span.first.eq(0),
+                alone.eq(span.count == 2),
+            ]
+        with m.If(spans.r_en):
+            m.d.sync += [active.eq(spans.r_rdy), span.eq(following), alone.eq(following.count == 1)]
+
+        fold, last_fold = self._count(m, "fold", schedule.folds, end)
+        number, last_pass = self._count(m, "number", schedule.passes, end)
+        slot, last_slot = self._count(m, "slot", schedule.slots, end)
+        base = Signal(self.token.base.shape(), name="pass_base")
+        with m.If(end):
+            m.d.sync += base.eq(Mux(last_pass, 0, base + schedule.columns))
+        buffer = Signal()
+        m.d.sync += buffer.eq(buffer ^ self.released)
+        token = self.token
+        m.d.comb += [
+            issue.eq(active & (~alone | ~span.final | ~last_fold | reservation.fits)),
+            end.eq(issue & alone & span.final),
+            reservation.captured.eq(token.captured),
+            reservation.tail.eq(last_pass),
+            self.released.eq(end & last_slot),
+            self.address.eq(span.start),
+        ]
+        fresh = self.firsts.bit_select(buffer, 1)
+        zero = fresh if schedule.layer.skip is Skip.DELTA else 1
+        m.d.comb += [
+            token.valid.eq(issue),
+            token.real.eq(span.real),
+            token.state.eq(span.state),
+            token.zero.eq(span.first & zero),
+            token.load.eq(span.first & ~zero),
+            token.store.eq(end),
+            token.captured.eq(end & last_fold),
+            token.fold.eq(fold),
+            token.slot.eq(slot),
+            token.base.eq(base + span.offset),
+            token.fresh.eq(fresh),
+            token.last.eq(self.lasts.bit_select(buffer, 1)),
+            token.buffer.eq(buffer),
+        ]
+        return m
+
+    def _count(self, m, name, limit, step):
+        """A counter below ``limit`` and whether it is at its end."""
+        at, end = Signal(range(limit), name=name), Signal(name=f"last_{name}")
+        m.d.comb += end.eq(at == limit - 1)
+        with m.If(step):
+            m.d.sync += at.eq(Mux(end, 0, at + 1))
+        return at, end
