@@ -1,9 +1,10 @@
-"""Real data sets from packages of the Python index, read by their place without importing them.
+"""Real data sets and networks from packages, read by their place without importing them.
 
-Each is a stand-in for a corpus that cannot be shipped; tables name it as what it is.
+Each data set is a stand-in for a corpus that cannot be shipped; tables name it as what it is.
 """
 
 import importlib.util
+import wave
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,17 @@ import numpy as np
 
 from deltaloom.compiler.errors import DeltaloomError
 
-__all__ = ["Clips", "SpokenDigits", "spoken_digits"]
+__all__ = [
+    "Clips",
+    "SpokenDigits",
+    "russian_speech",
+    "silero_weights",
+    "spoken_digits",
+]
 
 TEST_CLIPS = 300
 VALIDATION_CLIPS = 200
+SPEECH = Path(__file__).parents[1] / "build" / "data" / "festvox-ru"
 
 
 @dataclass(frozen=True)
@@ -75,9 +83,47 @@ def spoken_digits(seed: int = 0) -> SpokenDigits:
     return SpokenDigits(part(train), part(validation), part(test))
 
 
-def _package_file(package: str, version: str, path: str) -> Path:
+def russian_speech(folder: Path = SPEECH) -> list[np.ndarray]:
+    """The 620 sentences of one speaker in Debian's package ``festvox-ru``, unpacked in ``folder``.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        Float32 (samples,) in [-1, 1), 16,000 samples a second, in the order of their names.
+
+    Raises
+    ------
+    DeltaloomError
+        If the package is not there.
+    """
+    files = sorted(folder.glob("usr/share/festival/voices/russian/*/wav/*.wav"))
+    if not files:
+        raise DeltaloomError(
+            f"Debian's package festvox-ru must be unpacked in {folder}: make speech"
+        )
+    return [_samples(path) for path in files]
+
+
+def _samples(path: Path) -> np.ndarray:
+    with wave.open(str(path)) as file:
+        found = (file.getnchannels(), file.getsampwidth(), file.getframerate())
+        if found != (1, 2, 16_000):
+            raise DeltaloomError(
+                f"Recording {path} must have 1 channel of 16 bits at 16 kHz, not {found}"
+            )
+        raw = file.readframes(file.getnframes())
+    return np.frombuffer(raw, "<i2").astype(np.float32) / (1 << 15)
+
+
+def silero_weights() -> Path:
+    """The 16 kHz voice activity detector of the package ``silero-vad``, a safetensors file."""
+    return _package_file("silero_vad", "6.2.3", "data/silero_vad_16k.safetensors", "silero-vad")
+
+
+def _package_file(module: str, version: str, path: str, package: str | None = None) -> Path:
     """A file of an installed package, which is not imported."""
-    spec = importlib.util.find_spec(package)
+    package = package or module
+    spec = importlib.util.find_spec(module)
     found = spec and spec.origin and Path(spec.origin).parent / path
     if not found or not found.is_file():
         raise DeltaloomError(

@@ -1,12 +1,13 @@
 """Which fixed-point format every value of a network has."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .calibrate import Ranges, Statistics
 from .errors import DeltaloomError
 from .fixed import Format
-from .graph import Affine, Graph, Input, State
+from .graph import Affine, Input, State
 from .network import Layer, Network
 from .pwl import PiecewiseLinear, source_format
 from .pwl_adaptive import fit_adaptive
@@ -95,19 +96,17 @@ def _state_formats(
     layer: Layer, operands: Mapping[str, Format], ranges: Ranges, recipe: Recipe
 ) -> dict[str, Format]:
     """A state that only matrix-vector products read is kept as they take it."""
-    graph = layer.graph
-    return {
-        state.name: operands[state.name]
-        if only_multiplied(graph, position)
-        else _following(layer, position, ranges).format(recipe.elementwise, "minmax")
-        for position, state in graph.of(State)
-    }
-
-
-def only_multiplied(graph: Graph, position: int) -> bool:
-    """Whether matrix-vector products, and nothing else, read a node."""
-    readers = graph.readers(position)
-    return bool(readers) and all(isinstance(graph.nodes[reader], Affine) for reader in readers)
+    graph, width = layer.graph, recipe.elementwise
+    found = {}
+    for position, state in graph.of(State):
+        limit = recipe.state_limit(layer.name, state.name)
+        if graph.only_multiplied(position):
+            found[state.name] = operands[state.name]
+        elif limit is not None:
+            found[state.name] = Format(width, width - 1 - math.ceil(math.log2(limit)))
+        else:
+            found[state.name] = _following(layer, position, ranges).format(width, "minmax")
+    return found
 
 
 def fit_tables(recipe: Recipe) -> dict[str, PiecewiseLinear]:

@@ -199,6 +199,11 @@ class Graph:
         """Positions of the nodes that read this one in the same timestep."""
         return [p for p, node in enumerate(self.nodes) if position in node.operands]
 
+    def only_multiplied(self, position: int) -> bool:
+        """Whether matrix-vector products, and nothing else, read a node."""
+        readers = self.readers(position)
+        return bool(readers) and all(isinstance(self.nodes[r], Affine) for r in readers)
+
     def next_of(self, position: int) -> int:
         """The node that gives the next value of the state at ``position``."""
         states = [p for p, _ in self.of(State)]

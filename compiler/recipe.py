@@ -8,7 +8,7 @@ from os import PathLike
 from typing import Any
 
 from .errors import DeltaloomError, UnsupportedError
-from .graph import Affine
+from .graph import Affine, State
 from .integer import Skip
 from .network import Layer, Network
 
@@ -47,6 +47,10 @@ class Recipe:
         to ``layer.gate.operand``, as in ``{"rnn.0.*.h": {"weights": "int16"}}``, and
         ``activations`` to ``layer.operand``, as in ``{"rnn.0.x": {"activations": "int16"}}``.
         ``scale`` is ``power-of-two``.
+    state_limits : mapping of pattern to float
+        Largest magnitude that a state is kept for, by ``layer.state`` as in ``fnmatch``, later
+        ones first: ``{"lstm.0.c": 64}``. Beyond it the state saturates, which is counted; below
+        it the state is finer. Left out: what the calibration's largest value needs.
     elementwise : int
         Bits of gates, states and everything element-wise, 4 to 16.
     activation_error : float, optional
@@ -68,6 +72,7 @@ class Recipe:
     theta: int | Mapping[str, Mapping[str, int]] = 0
     clip: str = "mse"
     paths: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    state_limits: Mapping[str, float] = field(default_factory=dict)
     elementwise: int = 16
     activation_error: float | None = None
     tables: str = "uniform"
@@ -85,6 +90,7 @@ class Recipe:
         one_of("clip", self.clip, CLIPS)
         self._check_theta()
         self._check_paths()
+        self._check_state_limits()
         if not is_integer(self.elementwise) or self.elementwise not in ELEMENTWISE:
             raise DeltaloomError(
                 f"Recipe elementwise must be an integer from 4 to 16, not {self.elementwise!r}"
@@ -159,6 +165,20 @@ class Recipe:
                         f"not {name!r}"
                     )
 
+    def _check_state_limits(self) -> None:
+        if not isinstance(self.state_limits, Mapping):
+            raise DeltaloomError(
+                f"Recipe state_limits must be a mapping of pattern to magnitude, "
+                f"not {self.state_limits!r}"
+            )
+        for pattern, limit in self.state_limits.items():
+            number = isinstance(limit, int | float) and not isinstance(limit, bool)
+            if not number or not 2.0**-30 <= limit <= 2.0**30:
+                raise DeltaloomError(
+                    f"Recipe state_limits '{pattern}' must be a number from 2**-30 to 2**30, "
+                    f"not {limit!r}"
+                )
+
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Recipe":
         """Read a TOML file whose keys are the parameters."""
@@ -192,6 +212,14 @@ class Recipe:
         if isinstance(self.theta, Mapping):
             return self.theta.get(layer, {}).get(operand, 0)
         return self.theta
+
+    def state_limit(self, layer: str, state: str) -> float | None:
+        """Magnitude from which on a state may saturate; None if calibration decides."""
+        found = None
+        for pattern, limit in self.state_limits.items():
+            if fnmatchcase(f"{layer}.{state}", pattern):
+                found = limit
+        return found
 
     def table_budget(self, width: int) -> float:
         """Worst error allowed to a table with results of ``width`` bits."""
@@ -252,6 +280,18 @@ def check_recipe(recipe: Recipe, network: Network) -> None:
                     f"Recipe paths '{pattern}' must match {what} of the network, which are "
                     f"{', '.join(names[what])}"
                 )
+    kept = [
+        f"{layer.name}.{state.name}"
+        for layer in layers.values()
+        for position, state in layer.graph.of(State)
+        if not layer.graph.only_multiplied(position)
+    ]
+    for pattern in recipe.state_limits:
+        if not any(fnmatchcase(name, pattern) for name in kept):
+            raise DeltaloomError(
+                f"Recipe state_limits '{pattern}' must match states of the network that are not "
+                f"multiplied alone, which are {', '.join(kept) or 'none'}"
+            )
     if isinstance(recipe.theta, Mapping):
         for layer_name, operands in recipe.theta.items():
             if layer_name not in layers:

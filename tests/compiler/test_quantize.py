@@ -9,6 +9,7 @@ from deltaloom.compiler.checks import check_network
 from deltaloom.compiler.errors import DeltaloomError
 from deltaloom.compiler.evaluate import evaluate
 from deltaloom.compiler.fixed import Format
+from deltaloom.compiler.graph import State
 from deltaloom.compiler.integer import Skip
 from deltaloom.compiler.network import LastStep, Network
 from deltaloom.compiler.pwl import worst_error
@@ -289,3 +290,23 @@ def test_refuses_weights_that_are_not_finite(make_network):
     with pytest.raises(DeltaloomError) as error:
         quantize(network, data(2))
     assert str(error.value) == "Parameter rnn.0.y.x must be finite; it holds NaN or infinity"
+
+
+@pytest.mark.parametrize(("limit", "frac"), [(64, 9), (63.5, 9), (1, 15), (0.3, 16)])
+def test_a_limited_state_is_finer_and_saturates(make_network, limit, frac):
+    network = make_network(LSTM(3, 5))
+    x = np.random.default_rng(0).normal(size=(4, 30, 3))
+    quantized = quantize(network, x, Recipe(state_limits={"rnn.*.c": limit})).computing[0]
+    states = {node.name: node.format for _, node in quantized.graph.of(State)}
+    assert states["c"] == Format(16, frac)
+    assert states["h"] == Format(8, 7)
+
+
+def test_refuses_limits_of_states_that_are_not_kept(make_network):
+    x = np.random.default_rng(0).normal(size=(4, 30, 3))
+    with pytest.raises(DeltaloomError) as error:
+        quantize(make_network(LSTM(3, 5)), x, Recipe(state_limits={"rnn.0.h": 1}))
+    assert str(error.value) == (
+        "Recipe state_limits 'rnn.0.h' must match states of the network that are not multiplied "
+        "alone, which are rnn.0.c"
+    )

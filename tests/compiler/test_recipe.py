@@ -135,6 +135,14 @@ def test_threshold_of_each_operand():
         ({"elementwise": 3}, "Recipe elementwise must be an integer from 4 to 16, not 3"),
         ({"elementwise": "16"}, "Recipe elementwise must be an integer from 4 to 16, not '16'"),
         ({"output": 17}, "Recipe output must be an integer from 2 to 16, not 17"),
+        (
+            {"state_limits": {"l.c": 0}},
+            "Recipe state_limits 'l.c' must be a number from 2**-30 to 2**30, not 0",
+        ),
+        (
+            {"state_limits": 64},
+            "Recipe state_limits must be a mapping of pattern to magnitude, not 64",
+        ),
         ({"tables": "exact"}, "Recipe tables must be one of uniform, adaptive, not 'exact'"),
         ({"segments": 0}, "Recipe segments must be a positive integer, not 0"),
         (
@@ -177,7 +185,7 @@ def test_top_k_is_to_come():
         (
             b"weight = 'int8'",
             "Recipe {} must have keys of weights, activations, skip, theta, clip, paths, "
-            "elementwise, activation_error, tables, segments, output, not 'weight'",
+            "state_limits, elementwise, activation_error, tables, segments, output, not 'weight'",
         ),
         (b"weights = ", "Recipe {} must be valid TOML: Invalid value (at end of document)"),
         (b"weights = 'int99'", "Recipe weights must be one of int2 to int16, not 'int99'"),
