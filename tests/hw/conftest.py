@@ -42,43 +42,60 @@ def run_cycles(dut, inputs, outputs, cycles=None):
     return seen
 
 
-def run_stream(dut, beats, *, seed=0, stall=0.0, idle=150, cap=20_000):
-    """Beats that leave a component with streams ``i`` and ``o`` when ``beats`` are fed.
+def run_streams(dut, feeds, drains, *, seed=0, stall=0.0, idle=150, cap=20_000):
+    """Beats that leave each of a component's streams ``drains`` when others are fed.
 
-    Beats are dicts of integers. Nothing may have come for ``idle`` cycles at the end.
+    ``feeds`` has pairs of a stream and its beats, dicts of integers. Nothing may have come for
+    ``idle`` cycles at the end.
     """
-    rng = np.random.default_rng(seed)
-    fields = list(dut.o.payload.shape().members)
-    seen = []
-    fed = False
+    seen = [[] for _ in drains]
+    fed = [False for _ in feeds]
+    random = [np.random.default_rng((seed, place)) for place in range(len(feeds) + len(drains))]
 
-    async def feed(ctx):
-        nonlocal fed
-        for beat in beats:
-            while rng.random() < stall:
-                await ctx.tick()
-            for name, value in beat.items():
-                ctx.set(getattr(dut.i.payload, name), value)
-            ctx.set(dut.i.valid, 1)
-            await ctx.tick().until(dut.i.ready)
-            ctx.set(dut.i.valid, 0)
-        fed = True
+    def feeder(place, source, beats):
+        async def feed(ctx):
+            for beat in beats:
+                while random[place].random() < stall:
+                    await ctx.tick()
+                for name, value in beat.items():
+                    ctx.set(getattr(source.payload, name), value)
+                ctx.set(source.valid, 1)
+                await ctx.tick().until(source.ready)
+                ctx.set(source.valid, 0)
+            fed[place] = True
 
-    async def drain(ctx):
-        quiet = cycle = 0
-        while quiet < idle or not fed:
-            ctx.set(dut.o.ready, rng.random() >= stall)
-            _, _, ready, valid, payload = await ctx.tick().sample(
-                dut.o.ready, dut.o.valid, dut.o.payload
-            )
-            quiet += 1
-            cycle += 1
-            assert cycle < cap, "the component hangs"
-            if ready and valid:
-                seen.append({name: int(payload[name]) for name in fields})
-                quiet = 0
+        return feed
 
-    simulate(dut, feed, drain)
+    def drainer(place, sink):
+        fields = list(sink.payload.shape().members)
+
+        async def drain(ctx):
+            quiet = cycle = 0
+            while quiet < idle or not all(fed):
+                ctx.set(sink.ready, random[len(feeds) + place].random() >= stall)
+                _, _, ready, valid, payload = await ctx.tick().sample(
+                    sink.ready, sink.valid, sink.payload
+                )
+                quiet += 1
+                cycle += 1
+                assert cycle < cap, "the component hangs"
+                if ready and valid:
+                    seen[place].append({name: int(payload[name]) for name in fields})
+                    quiet = 0
+
+        return drain
+
+    simulate(
+        dut,
+        *(feeder(place, *feed) for place, feed in enumerate(feeds)),
+        *(drainer(place, sink) for place, sink in enumerate(drains)),
+    )
+    return seen
+
+
+def run_stream(dut, beats, **options):
+    """Beats that leave a component with streams ``i`` and ``o``; see :func:`run_streams`."""
+    (seen,) = run_streams(dut, [(dut.i, beats)], [dut.o], **options)
     return seen
 
 
@@ -90,6 +107,32 @@ def cycles():
 @pytest.fixture(scope="session")
 def stream():
     return run_stream
+
+
+@pytest.fixture(scope="session")
+def streams():
+    return run_streams
+
+
+@pytest.fixture(scope="session")
+def vectors():
+    """Beats of random sequences of some lengths; ``last`` on the last timestep's last element."""
+
+    def vectors(lengths, size, *, width=6, seed=0):
+        rng = np.random.default_rng(seed)
+        half = 1 << (width - 1)
+        return [
+            {
+                "value": int(rng.integers(-half, half)),
+                "last": int(step == length - 1 and index == size - 1),
+                "end": int(index == size - 1),
+            }
+            for length in lengths
+            for step in range(length)
+            for index in range(size)
+        ]
+
+    return vectors
 
 
 @pytest.fixture(scope="session")
