@@ -34,7 +34,7 @@ from .graph import (
 from .integer import MAX_ACCUMULATOR, MAX_ALIGNMENT, IntegerLayer, IntegerNetwork, Skip
 from .pwl import FUNCTIONS, MAX_SLOPE, MAX_WORD, PiecewiseLinear
 from .pwl_adaptive import MAX_SEGMENTS
-from .streams import LastStep, Reverse
+from .streams import ArgMax, LastStep, Pool, Reverse
 from .wiring import INPUT, check_wiring, stream_formats, stream_sizes
 
 __all__ = ["check_layer", "check_network"]
@@ -62,6 +62,8 @@ def check_network(network: IntegerNetwork) -> None:
     for name, size in sizes.items():
         require(1 <= size <= MAX_SIZE, f"Stream {name} must have 1 to {MAX_SIZE} features")
     for part in network.layers:
+        if isinstance(part, Pool):
+            require(part.function == "max", f"Layer {part.name} must have the function 'max'")
         if isinstance(part, Reverse):
             require(
                 part.max_steps * sizes[part.name] <= MAX_BUFFER,
@@ -84,11 +86,10 @@ def check_marks(network: IntegerNetwork) -> None:
         sources = network.sources[layer.name]
         known = all(marked[source] for source in sources)
         require(
-            known or not isinstance(layer, LastStep),
-            f"Layer {layer.name} must select the last timestep of what a cell gives, "
-            f"not of {sources[0]}",
+            known or not isinstance(layer, LastStep | Pool),
+            f"Layer {layer.name} must take the timesteps of what a cell gives, not of {sources[0]}",
         )
-        marked[layer.name] = known or isinstance(layer, IntegerLayer | Reverse)
+        marked[layer.name] = known or isinstance(layer, IntegerLayer | Reverse | ArgMax)
 
 
 def check_layer(layer: IntegerLayer) -> None:

@@ -14,7 +14,7 @@ from .legalise import legalise, prune
 from .network import Layer, Network
 from .pwl import PiecewiseLinear
 from .recipe import Recipe, check_recipe
-from .streams import Concatenate, LastStep, Reverse, StreamLayer, Sum
+from .streams import Embedding, Pool, StreamLayer, Sum, Window
 from .weights import quantize_weights
 
 __all__ = ["quantize"]
@@ -60,10 +60,15 @@ def quantize(network: Network, calibration: Any, recipe: Recipe | None = None) -
 def check_supported(network: Network) -> None:
     """Raise UnsupportedError for a layer without an integer form."""
     for layer in network.layers:
-        if not isinstance(layer, Layer | Concatenate | LastStep | Reverse | Sum):
+        if isinstance(layer, Pool) and layer.function == "mean":
+            raise UnsupportedError(
+                f"Layer {layer.name} is a mean over time, which has no integer form yet; the "
+                f"largest value has one"
+            )
+        if isinstance(layer, Embedding | Window):
             raise UnsupportedError(
                 f"Layer {layer.name} is a {type(layer).__name__}, which has no integer form yet; "
-                f"cells, Concatenate, LastStep, Reverse and Sum have one"
+                f"cells, ArgMax, Concatenate, LastStep, Pool, Reverse and Sum have one"
             )
 
 

@@ -5,7 +5,7 @@ from .fixed import Format
 from .graph import Affine
 from .network import Layer, Network
 from .recipe import Recipe
-from .streams import Concatenate, LastStep, Reverse, Window
+from .streams import ArgMax, Concatenate, LastStep, Pool, Reverse, Window
 from .wiring import INPUT, readers_of, sources_of
 
 __all__ = ["choose_stream_formats"]
@@ -28,7 +28,11 @@ def choose_stream_formats(network: Network, ranges: Ranges, recipe: Recipe) -> d
     readers = readers_of(network.layers)
     cells = {layer.name: layer for layer in network.computing}
     found: dict[str, Format] = {}
+    fixed = {layer.name: layer.format for layer in network.layers if isinstance(layer, ArgMax)}
     for group in groups:
+        if group.streams[0] in fixed:
+            found |= dict.fromkeys(group.streams, fixed[group.streams[0]])
+            continue
         statistics = Statistics.merged([ranges[name, STREAM] for name in group.roots])
         asked = [
             _asked(cells[reader], statistics, recipe)
@@ -56,7 +60,7 @@ def group_streams(network: Network) -> list[Group]:
     """All streams, in groups that share a format."""
     of = {INPUT: Group(INPUT, root=True)}
     for layer, sources in zip(network.layers, sources_of(network.layers).values(), strict=True):
-        keeps = isinstance(layer, LastStep | Reverse | Window | Concatenate)
+        keeps = isinstance(layer, LastStep | Reverse | Window | Concatenate | Pool)
         group = of[layer.name] = Group(layer.name, root=not keeps)
         for source in sources if keeps else ():
             other = of[source]

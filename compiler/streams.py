@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -271,5 +272,14 @@ class Pool(StreamLayer):
 class ArgMax(StreamLayer):
     """Index of the largest feature, the first one of equals, as one integer feature."""
 
+    format: ClassVar[Format] = Format(16, 0)
+
     def output_size(self, sizes: Sequence[int]) -> int:
+        require(
+            sizes[0] <= self.format.max + 1,
+            f"Layer {self.name} must take at most {self.format.max + 1} features, not {sizes[0]}",
+        )
         return 1
+
+    def output_format(self, formats: Sequence[Format]) -> Format:
+        return self.format

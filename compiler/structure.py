@@ -28,7 +28,7 @@ from .graph import (
 )
 from .integer import IntegerLayer, IntegerNetwork, Skip
 from .pwl import PiecewiseLinear
-from .streams import Concatenate, LastStep, Reverse, StreamLayer, Sum
+from .streams import ArgMax, Concatenate, LastStep, Pool, Reverse, StreamLayer, Sum
 
 __all__ = ["Tensors", "describe", "distinct_tables", "rebuild", "tensors_of"]
 
@@ -40,7 +40,7 @@ OPERATIONS: dict[str, type[Node]] = {
     for kind in (Input, State, Constant, Affine, Add, Sub, Mul, Activation, Rescale)
 }
 STREAM_LAYERS: dict[str, type[StreamLayer]] = {
-    kind.__name__: kind for kind in (Concatenate, LastStep, Reverse, Sum)
+    kind.__name__: kind for kind in (ArgMax, Concatenate, LastStep, Pool, Reverse, Sum)
 }
 FORMAT = re.compile(r"s([1-9][0-9]?)\.(0|-?[1-9][0-9]{0,2})")
 LARGEST = 1 << 40

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .fixed import Format
-from .streams import ArgMax, Concatenate, Embedding, LastStep, Reverse, StreamLayer, Sum, Window
+from .streams import (
+    ArgMax,
+    Concatenate,
+    Embedding,
+    LastStep,
+    Pool,
+    Reverse,
+    StreamLayer,
+    Sum,
+    Window,
+)
 
 __all__ = [
     "INPUT",
@@ -239,6 +249,6 @@ def infer_input_format(layers: Sequence[Wired]) -> Format:
             continue
         if not isinstance(layer, StreamLayer):
             return layer.input_format  # type: ignore[attr-defined]
-        if isinstance(layer, LastStep | Reverse | Window | Concatenate):
+        if isinstance(layer, LastStep | Pool | Reverse | Window | Concatenate):
             unchanged.add(layer.name)
     raise ValueError("Network must have a cell that says which format its input has")

@@ -8,12 +8,14 @@ from ..compiler import streams as network_layers
 from ..compiler.integer import IntegerLayer
 from ..compiler.skew import is_join, join_depths, taps_of
 from ..compiler.wiring import INPUT
+from .arg_max import ArgMax
 from .conv_engine import ConvolutionalEngine
 from .engine import Engine
 from .entrance import Entrance
 from .fork import Fork
 from .join import Adder, Join, Queue
 from .last_step import LastStep
+from .max_pool import MaxPool
 from .reverser import Reverser
 from .stream_layout import link
 
@@ -110,6 +112,10 @@ class Accelerator(wiring.Component):
                 part = kind(self._schedule.of(layer.name))
             case network_layers.LastStep():
                 part = LastStep(formats[0])
+            case network_layers.Pool(function="max"):
+                part = MaxPool(formats[0], network.sizes[layer.name])
+            case network_layers.ArgMax():
+                part = ArgMax(formats[0], layer.format, network.sizes[sources[0]])
             case network_layers.Reverse():
                 part = Reverser(formats[0], network.sizes[layer.name], network.max_steps)
             case network_layers.Concatenate():

@@ -8,13 +8,22 @@ import numpy as np
 from ..compiler.integer import IntegerLayer, IntegerNetwork
 from ..compiler.schedule import Schedule
 from ..compiler.skew import join_depths, taps_of
-from ..compiler.streams import Concatenate, LastStep, Reverse, Sum
+from ..compiler.streams import ArgMax, Concatenate, LastStep, Pool, Reverse, Sum
 from ..compiler.wiring import INPUT
 from .conv_cycles import WindowModel
 from .engine_cycles import Columns, EngineModel
 from .golden import LayerTrace
 from .join_cycles import AdderModel, JoinModel
-from .stream_cycles import LONG_AGO, Consumer, ForkModel, LastStepModel, Port, ReverseModel
+from .stream_cycles import (
+    LONG_AGO,
+    ArgMaxModel,
+    Consumer,
+    ForkModel,
+    LastStepModel,
+    MaxPoolModel,
+    Port,
+    ReverseModel,
+)
 
 __all__ = ["CycleRun", "predict"]
 
@@ -87,6 +96,10 @@ def predict(
                 entries[layer.name] = [engines[layer.name]]
             case LastStep():
                 entries[layer.name] = [LastStepModel(sink)]
+            case Pool(function="max"):
+                entries[layer.name] = [MaxPoolModel(sink)]
+            case ArgMax():
+                entries[layer.name] = [ArgMaxModel(sizes[0], sink)]
             case Reverse():
                 entries[layer.name] = [ReverseModel(sizes[0], sink)]
             case Concatenate():

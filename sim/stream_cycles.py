@@ -7,9 +7,11 @@ import numpy as np
 
 __all__ = [
     "LONG_AGO",
+    "ArgMaxModel",
     "Consumer",
     "ForkModel",
     "LastStepModel",
+    "MaxPoolModel",
     "Port",
     "ReverseModel",
     "in_order",
@@ -74,6 +76,47 @@ class LastStepModel:
         earliest = in_order(available, self._next)
         times = self._sink.take(earliest, last) if last else earliest
         self._next = int(times[-1]) + 1
+        return times
+
+
+class MaxPoolModel:
+    """Gives a maximum a cycle after its element of the last timestep came, and waits for it."""
+
+    def __init__(self, sink: Consumer):
+        self._sink = sink
+        self._next = 0
+
+    def take(self, available: Array, last: bool, gaps: Array | None = None) -> Array:
+        assert gaps is None
+        if not last:
+            times = in_order(available, self._next)
+            self._next = int(times[-1]) + 1
+            return times
+        times = np.empty(len(available), dtype=np.int64)
+        for at, there in enumerate(available.tolist()):
+            times[at] = max(there, self._next)
+            # The next element is taken in the cycle in which this one's maximum leaves.
+            self._next = int(self._sink.take(times[at : at + 1] + 1, last)[0])
+        return times
+
+
+class ArgMaxModel:
+    """Gives an index a cycle after its vector's end came, and waits for it."""
+
+    def __init__(self, size: int, sink: Consumer):
+        self._size = size
+        self._sink = sink
+        self._taken = 0
+        self._next = 0
+
+    def take(self, available: Array, last: bool, gaps: Array | None = None) -> Array:
+        assert gaps is None
+        times = in_order(available, self._next)
+        self._next = int(times[-1]) + 1
+        self._taken += len(times)
+        if self._taken == self._size:
+            self._taken = 0
+            self._next = int(self._sink.take(times[-1:] + 1, last)[0])
         return times
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..compiler.fixed import Format, requantize
-from ..compiler.streams import Concatenate, LastStep, Reverse, StreamLayer, Sum
+from ..compiler.streams import ArgMax, Concatenate, LastStep, Pool, Reverse, StreamLayer, Sum
 
 __all__ = ["run_stream_layer"]
 
@@ -29,6 +29,12 @@ def run_stream_layer(
             return values[0][np.maximum(lengths - 1 - times, 0), batch], lengths
         case Concatenate():
             return np.concatenate(values, axis=2), lengths
+        case Pool(function="max"):
+            living = np.arange(len(values[0]))[:, None, None] < lengths[:, None]
+            lowest = np.where(living, values[0], formats[0].min)
+            return lowest.max(axis=0)[None], np.ones_like(lengths)
+        case ArgMax():
+            return values[0].argmax(axis=2)[:, :, None], lengths
         case Sum(format=format):
             exact = layer.exact_format(formats)
             total = sum(

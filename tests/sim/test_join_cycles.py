@@ -11,12 +11,15 @@ from deltaloom.compiler.cells import GRU, LSTM, Linear
 from deltaloom.compiler.errors import DeltaloomError
 from deltaloom.compiler.evaluate import evaluate
 from deltaloom.compiler.network import (
+    ArgMax,
     Concatenate,
     LastStep,
     Layer,
     Network,
+    Pool,
     Reverse,
     Sum,
+    Window,
     parameter_shapes,
 )
 from deltaloom.compiler.quantize import quantize
@@ -64,6 +67,19 @@ NETWORKS = {
         LastStep("bl"),
         Concatenate("c", sources=("fl", "bl")),
         cell("head", Linear(5, 2)),
+    ),
+    "largest over time": (
+        cell("a", GRU(2, 3)),
+        Pool("pool", "max"),
+        cell("head", Linear(3, 2)),
+    ),
+    "largest of both ways": (*both_ways("one", "input", 2, 1), Pool("pool", "max")),
+    "which is largest": (cell("a", GRU(2, 5)), ArgMax("best")),
+    "class of a sequence": (
+        cell("a", LSTM(2, 4)),
+        Pool("pool", "max"),
+        cell("head", Linear(4, 3)),
+        ArgMax("class"),
     ),
     "reversed at the end": (cell("a", GRU(1, 1)), Reverse("r", STEPS)),
 }
@@ -129,3 +145,29 @@ def test_longer_sequences_are_cut_by_the_hardware(build_design, make_run, name):
     )
     np.testing.assert_array_equal(capture.delivered, case.predicted.delivered)
     assert capture.last.sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("layers", "sentence"),
+    [
+        (
+            (cell("a", GRU(1, 2)), Pool("pool", "mean")),
+            "Layer pool is a mean over time, which has no integer form yet; the largest value has "
+            "one",
+        ),
+        (
+            (Window("w", 3), cell("a", GRU(3, 2))),
+            "Layer w is a Window, which has no integer form yet; cells, ArgMax, Concatenate, "
+            "LastStep, Pool, Reverse and Sum have one",
+        ),
+        (
+            (Pool("pool", "max"), cell("a", GRU(1, 2))),
+            "Layer pool must take the timesteps of what a cell gives, not of input",
+        ),
+    ],
+)
+def test_refuses_by_name(layers, sentence):
+    x = np.random.default_rng(2).normal(size=(5, STEPS, 1))
+    with pytest.raises(DeltaloomError) as error:
+        quantize(Network(layers), x)
+    assert str(error.value) == sentence
