@@ -1,5 +1,8 @@
 """Deltaloom: trained recurrent networks as fixed-point hardware, proven equal to their model."""
 
+from importlib import import_module
+from types import ModuleType
+
 from .compiler.errors import (
     DeltaloomError,
     DoesNotFitError,
@@ -31,3 +34,10 @@ __all__ = [
     "open_design",
     "quantize",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import ``nn`` when it is asked for, as it needs torch."""
+    if name == "nn":
+        return import_module(".compiler.nn", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from .axes import axes_text
 from .errors import UnsupportedError
+from .nn.stack import RecurrentStack
 from .torch_layers import RECURRENT, apply_activation, apply_linear, apply_recurrent
 from .torch_streams import (
     CellState,
@@ -24,8 +25,8 @@ from .torch_streams import (
 __all__ = ["SUPPORTED", "follow", "is_plain", "path_of"]
 
 SUPPORTED = (
-    "nn.RNN, nn.LSTM, nn.GRU, nn.Linear, nn.Sequential, nn.Dropout, nn.Identity, the last "
-    "timestep, and relu, tanh and sigmoid after a layer"
+    "nn.RNN, nn.LSTM, nn.GRU, those of deltaloom.nn, nn.Linear, nn.Sequential, nn.Dropout, "
+    "nn.Identity, the last timestep, and relu, tanh and sigmoid after a layer"
 )
 IDENTITIES = (
     nn.Identity,
@@ -145,7 +146,7 @@ class _Interpreter:
         kind = next((kind for kind in kinds if is_plain(module, kind)), None)
         if kind is None:
             raise UnsupportedError(f"{subject} is not supported; supported are {SUPPORTED}")
-        value = args[0] if args else kwargs["input"]
+        value = args[0] if args else kwargs.get("input", kwargs.get("x"))
         if kind in IDENTITIES:
             return value
         stream = as_stream(value, subject)
@@ -155,8 +156,9 @@ class _Interpreter:
         self._called_once(path, subject)
         if isinstance(module, nn.Linear):
             return apply_linear(path, stream, module.weight, module.bias)
-        assert isinstance(module, nn.RNNBase)
-        start = args[1] if len(args) > 1 else kwargs.get("hx")
+        assert isinstance(module, nn.RNNBase | RecurrentStack)
+        name = "hx" if isinstance(module, nn.RNNBase) else "state"
+        start = args[1] if len(args) > 1 else kwargs.get(name)
         return apply_recurrent(module, path, stream, start)
 
     def _operation(self, node: fx.Node, args: Any, kwargs: Any) -> Any:

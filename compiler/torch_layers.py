@@ -12,16 +12,20 @@ from .cell import Cell, trace, with_activation
 from .cells import GRU, LSTM, RNN, Linear, ReluRNN
 from .errors import UnsupportedError
 from .network import Layer
+from .nn.stack import RecurrentStack
+from .torch_arrays import as_array
 from .torch_streams import CellState, Hidden, InitialState, Recurrence, Stream
+from .torch_variants import VARIANTS, variant_layer
 
 __all__ = ["RECURRENT", "apply_activation", "apply_linear", "apply_recurrent"]
 
-RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
-DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+RECURRENT: tuple[type[nn.Module], ...] = (nn.RNN, nn.LSTM, nn.GRU, *VARIANTS)
 
 
-def apply_recurrent(module: nn.RNNBase, path: str, stream: Stream, start: Any = None) -> Recurrence:
-    """An ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` as layers ``<path>.0``, ``<path>.1``, ...
+def apply_recurrent(
+    module: nn.RNNBase | RecurrentStack, path: str, stream: Stream, start: Any = None
+) -> Recurrence:
+    """A module of :data:`RECURRENT` as layers ``<path>.0``, ``<path>.1``, ...
 
     Raises
     ------
@@ -34,7 +38,7 @@ def apply_recurrent(module: nn.RNNBase, path: str, stream: Stream, start: Any = 
     subject = f"Module {path} ({type(module).__name__})"
     if module.bidirectional:
         raise UnsupportedError(f"{subject} has bidirectional=True; supported is one direction")
-    if module.proj_size:
+    if isinstance(module, nn.RNNBase) and module.proj_size:
         raise UnsupportedError(
             f"{subject} has proj_size={module.proj_size}; supported is proj_size=0"
         )
@@ -49,9 +53,11 @@ def apply_recurrent(module: nn.RNNBase, path: str, stream: Stream, start: Any = 
             f"{subject} has batch_first={module.batch_first} and reads {axes_text(axes)}, but "
             f"its input has axes {axes_text(stream.axes)}"
         )
-    layers = tuple(_recurrent_layer(module, path, index) for index in range(module.num_layers))
+    make = variant_layer if isinstance(module, RecurrentStack) else _recurrent_layer
+    layers = tuple(make(module, path, index) for index in range(module.num_layers))
     hidden = Hidden(stream.layers, layers)
-    state = (hidden, CellState(path)) if isinstance(module, nn.LSTM) else hidden
+    has_cell_state = isinstance(module, nn.LSTM) or "c" in getattr(module, "states", ())
+    state = (hidden, CellState(path)) if has_cell_state else hidden
     return Recurrence(Stream((*stream.layers, *layers), axes), state)
 
 
@@ -115,8 +121,8 @@ def apply_linear(
             f"Layer {path} reads the {stream.axes[-1]} axis of a tensor with axes "
             f"{axes_text(stream.axes)}; supported are the features, as the last axis"
         )
-    w = _as_array(weight, f"{path}.weight")
-    b = np.zeros(len(w)) if bias is None else _as_array(bias, f"{path}.bias")
+    w = as_array(weight, f"{path}.weight")
+    b = np.zeros(len(w)) if bias is None else as_array(bias, f"{path}.bias")
     graph = trace(Linear(w.shape[1], w.shape[0]))
     return replace(
         stream, layers=(*stream.layers, Layer(path, "Linear", graph, {"y.x": w, "y": b}))
@@ -148,15 +154,4 @@ def _recurrent_parameter(module: nn.RNNBase, path: str, name: str) -> np.ndarray
             f"happens with parametrized recurrent weights; make it plain with "
             f"torch.nn.utils.parametrize.remove_parametrizations"
         )
-    return _as_array(values, f"{path}.{name}")
-
-
-def _as_array(values: torch.Tensor, name: str) -> np.ndarray:
-    if values.is_meta:
-        raise UnsupportedError(f"Parameter {name} must hold values; it is on the meta device")
-    if values.dtype not in DTYPES:
-        raise UnsupportedError(
-            f"Parameter {name} has type {values.dtype}; supported are "
-            f"{', '.join(str(dtype) for dtype in DTYPES)}"
-        )
-    return values.detach().cpu().double().numpy().copy()
+    return as_array(values, f"{path}.{name}")
