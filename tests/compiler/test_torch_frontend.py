@@ -352,7 +352,8 @@ def test_parametrized_recurrent_weights_are_torchs():
 
 SUPPORTED = (
     r"supported are nn\.RNN, nn\.LSTM, nn\.GRU, those of deltaloom\.nn, nn\.Linear, "
-    r"nn\.Sequential, nn\.Dropout, nn\.Identity, the last timestep, and relu, tanh and sigmoid after a layer"
+    r"nn\.Sequential, nn\.Dropout, nn\.Identity, the last timestep, and relu, tanh and sigmoid "
+    r"after a layer"
 )
 LAST_STEP = r"supported is the last timestep alone; the last timestep is \[:, -1\]"
 
