@@ -1,0 +1,214 @@
+"""Recurrent operators of ONNX: which row is which gate, and which biases add."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .cell import Cell, trace
+from .cells import GRU, LSTM, RNN, CoupledLSTM, PeepholeLSTM, ReluRNN
+from .errors import UnsupportedError
+from .network import Layer
+from .onnx_values import Filled
+
+__all__ = ["Recurrent", "read_recurrent"]
+
+DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
+GATES = {"LSTM": ("i", "o", "f", "g"), "GRU": ("z", "r", "n"), "RNN": ("n",)}
+ACTIVATIONS = {
+    "LSTM": [("sigmoid", "tanh", "tanh")],
+    "GRU": [("sigmoid", "tanh")],
+    "RNN": [("tanh",), ("relu",)],
+}
+KNOWN = {
+    "LSTM": {"direction", "hidden_size", "layout", "activations", "input_forget"},
+    "GRU": {"direction", "hidden_size", "layout", "activations", "linear_before_reset"},
+    "RNN": {"direction", "hidden_size", "layout", "activations"},
+}
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """An operator's layers, one a direction.
+
+    Parameters
+    ----------
+    layers : tuple of Layer
+        Without sources; called ``<name>``, or ``<name>.forward`` and ``<name>.reverse``.
+    reversed : tuple of bool
+        Whether the layer walks the sequence from its end.
+    batch_first : bool
+        Order of the axes of input and output.
+    """
+
+    layers: tuple[Layer, ...]
+    reversed: tuple[bool, ...]
+    batch_first: bool
+
+
+def read_recurrent(
+    kind: str, name: str, attributes: Mapping[str, Any], inputs: Mapping[str, Any], subject: str
+) -> Recurrent:
+    """The layers of an ``LSTM``, ``GRU`` or ``RNN`` node, without its input.
+
+    Parameters
+    ----------
+    kind, name, subject : str
+        The operator, what its layers are called, and how sentences call it.
+    attributes : mapping
+        The node's.
+    inputs : mapping of str to numpy.ndarray or Filled
+        By the operator's own names, ``W`` to ``P``; what is computed is anything else.
+
+    Raises
+    ------
+    UnsupportedError
+        For attributes and inputs that our cells do not have, by name.
+    """
+    direction = attributes.get("direction", "forward")
+    if direction not in DIRECTIONS:
+        raise UnsupportedError(
+            f"{subject} has direction={direction!r}; supported are {', '.join(DIRECTIONS)}"
+        )
+    count = DIRECTIONS[direction]
+    for attribute, value in attributes.items():
+        if attribute not in KNOWN[kind] and value != []:
+            raise UnsupportedError(
+                f"{subject} has {attribute}={value}; supported are {', '.join(sorted(KNOWN[kind]))}"
+            )
+    layout = attributes.get("layout", 0)
+    if layout not in (0, 1):
+        raise UnsupportedError(f"{subject} has layout={layout}; supported are 0 and 1")
+    functions = _functions(kind, attributes, count, subject)
+    for state in ("initial_h", "initial_c"):
+        if not _is_zero(inputs.get(state)):
+            raise UnsupportedError(
+                f"{subject} has {state}, an initial state; supported is a start from zeros"
+            )
+    gates = len(GATES[kind])
+    w = _array(inputs.get("W"), "W", (count, None, None), subject)
+    hidden = w.shape[1] // gates
+    if attributes.get("hidden_size", hidden) != hidden or hidden < 1:
+        raise UnsupportedError(
+            f"{subject} has hidden_size={attributes.get('hidden_size')} and W of shape "
+            f"{w.shape}; supported are {gates} * hidden_size rows"
+        )
+    r = _array(inputs.get("R"), "R", (count, gates * hidden, hidden), subject)
+    w = _array(w, "W", (count, gates * hidden, None), subject)
+    b = _optional(inputs.get("B"), "B", (count, 2 * gates * hidden), subject)
+    p = _optional(inputs.get("P"), "P", (count, 3 * hidden), subject)
+    layers = []
+    for place in range(count):
+        rows = {
+            gate: parts
+            for gate, *parts in zip(
+                GATES[kind],
+                np.split(w[place], gates),
+                np.split(r[place], gates),
+                *np.split(b[place].reshape(2 * gates, hidden), 2),
+                strict=True,
+            )
+        }
+        cell, parameters = _cell(kind, attributes, functions[place], rows, p[place], subject)
+        suffix = "" if count == 1 else (".forward", ".reverse")[place]
+        layers.append(Layer(name + suffix, type(cell).__name__, trace(cell), parameters))
+    backward = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+    return Recurrent(tuple(layers), backward[direction], bool(layout))
+
+
+def _cell(
+    kind: str,
+    attributes: Mapping[str, Any],
+    functions: tuple[str, ...],
+    rows: dict[str, list[np.ndarray]],
+    peepholes: np.ndarray,
+    subject: str,
+) -> tuple[Cell, dict[str, np.ndarray]]:
+    hidden, size = rows["n" if "n" in rows else "g"][0].shape
+    cell: Cell
+    extra: dict[str, np.ndarray] = {}
+    match kind:
+        case "RNN":
+            cell = (RNN if functions == ("tanh",) else ReluRNN)(size, hidden)
+        case "GRU":
+            if not attributes.get("linear_before_reset", 0):
+                raise UnsupportedError(
+                    f"{subject} has linear_before_reset=0; supported is linear_before_reset=1, "
+                    f"where the reset gate comes after the product"
+                )
+            cell = GRU(size, hidden)
+            w, r, b_x, b_h = rows.pop("n")  # the reset gate multiplies b_h too
+            extra = {"n_x.x": w, "n_x": b_x, "n_h.h": r, "n_h": b_h}
+        case _:
+            coupled = attributes.get("input_forget", 0)
+            if coupled not in (0, 1):
+                raise UnsupportedError(
+                    f"{subject} has input_forget={coupled}; supported are 0 and 1"
+                )
+            if coupled and peepholes.any():
+                raise UnsupportedError(
+                    f"{subject} has input_forget=1 and peepholes P; supported is one of them"
+                )
+            if coupled:  # f = 1 - s(a) = s(-a), where a is the input gate's pre-activation
+                cell = CoupledLSTM(size, hidden)
+                rows["f"] = [-values for values in rows.pop("i")]
+            elif peepholes.any():
+                cell = PeepholeLSTM(size, hidden)
+                extra = dict(zip(("p_i", "p_o", "p_f"), np.split(peepholes, 3), strict=True))
+            else:
+                cell = LSTM(size, hidden)
+    parameters = dict(extra)
+    for gate, (w, r, b_x, b_h) in rows.items():
+        parameters |= {f"{gate}.x": w, f"{gate}.h": r, gate: b_x + b_h}
+    return cell, parameters
+
+
+def _functions(
+    kind: str, attributes: Mapping[str, Any], count: int, subject: str
+) -> list[tuple[str, ...]]:
+    """Activations of each direction."""
+    default = ACTIVATIONS[kind][0]
+    given = [name.lower() for name in attributes.get("activations", [])] or list(default) * count
+    length = len(default)
+    found = [tuple(given[place : place + length]) for place in range(0, len(given), length)]
+    if len(found) != count or not all(part in ACTIVATIONS[kind] for part in found):
+        supported = " or ".join(
+            f"({', '.join(name.capitalize() for name in part)})" for part in ACTIVATIONS[kind]
+        )
+        raise UnsupportedError(
+            f"{subject} has the activations {', '.join(attributes['activations'])}; supported are "
+            f"{supported} for each direction"
+        )
+    return found
+
+
+def _is_zero(state: Any) -> bool:
+    match state:
+        case None:
+            return True
+        case Filled(value=value):
+            return value == 0
+        case np.ndarray():
+            return not state.any()
+    return False
+
+
+def _array(value: Any, name: str, shape: tuple[int | None, ...], subject: str) -> np.ndarray:
+    if isinstance(value, Filled) and None not in shape:
+        return np.full([n or 0 for n in shape], value.value)
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        raise UnsupportedError(f"{subject} has computed weights {name}; supported are constants")
+    wanted = tuple("any" if n is None else n for n in shape)
+    if value.ndim != len(shape) or any(
+        n not in (None, m) for n, m in zip(shape, value.shape, strict=True)
+    ):
+        text = ", ".join(map(str, wanted))
+        raise UnsupportedError(
+            f"{subject} has {name} of shape {value.shape}; supported is ({text})"
+        )
+    return value.astype(np.float64)
+
+
+def _optional(value: Any, name: str, shape: tuple[int, ...], subject: str) -> np.ndarray:
+    return np.zeros(shape) if value is None else _array(value, name, shape, subject)
