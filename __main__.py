@@ -18,7 +18,7 @@ from . import cli_display as display
 from .boards import catalogue
 from .cli_data import read_labelled, read_sequences, write_outputs
 from .cli_display import DONE, FAILED, INTERRUPTED, Progress, complain, plain
-from .compiler.errors import DeltaloomError, ToolMissingError, UnsupportedError
+from .compiler.errors import DeltaloomError, ToolMissingError
 from .compiler.recipe import Recipe
 from .design import generate as generate_design
 from .model import load
@@ -133,12 +133,9 @@ def evaluate(options: argparse.Namespace, progress: Progress) -> Answer:
 
 
 def load_module(place: str) -> Any:
-    """The torch module that ``file.py:factory`` makes."""
+    """The torch module that ``file.py:factory`` makes, or the ONNX file as it is named."""
     if place.lower().endswith(".onnx"):
-        raise UnsupportedError(
-            f"Model {place} is an ONNX file, which is not supported yet; supported is "
-            "file.py:factory, a function that returns a torch.nn.Module"
-        )
+        return place
     try:
         from .compiler.factory import load_factory
     except ModuleNotFoundError as error:

@@ -156,14 +156,18 @@ def load(path: str | PathLike[str]) -> QuantizedModel:
 
 
 def quantize(
-    model: torch.nn.Module | Network, calibration: Any, recipe: Recipe | None = None
+    model: torch.nn.Module | Network | str | PathLike[str],
+    calibration: Any,
+    recipe: Recipe | None = None,
 ) -> QuantizedModel:
     """Quantize a trained network after training.
 
     Parameters
     ----------
-    model : torch.nn.Module or Network
-        Recurrent and linear layers; see :func:`~deltaloom.compiler.torch_frontend.from_torch`.
+    model : torch.nn.Module, Network, or path of an ONNX file
+        Recurrent and linear layers; see :func:`~deltaloom.compiler.torch_frontend.from_torch` and
+        :func:`~deltaloom.compiler.onnx_frontend.from_onnx`. What a file walks backwards has room
+        for the longest sequence of the calibration.
     calibration : array or list of arrays
         Sample inputs, NumPy or torch, float: (batch, time, features), or a list of
         (time, features).
@@ -178,11 +182,23 @@ def quantize(
         For weights or data that are not finite or have the wrong shape.
     """
     if isinstance(model, str | PathLike):
-        raise UnsupportedError(
-            f"Model must be a torch.nn.Module or a Network, not the file {str(model)!r}"
-        )
-    if not isinstance(model, Network):
+        if not str(model).lower().endswith(".onnx"):
+            raise UnsupportedError(
+                f"Model must be a torch.nn.Module, a Network or an ONNX file, not {str(model)!r}"
+            )
+        from .compiler.onnx_frontend import from_onnx
+
+        model = from_onnx(model, max_steps=_longest(calibration))
+    elif not isinstance(model, Network):
         from .compiler.torch_frontend import from_torch
 
         model = from_torch(model)
     return QuantizedModel(quantize_network(model, calibration, recipe))
+
+
+def _longest(calibration: Any) -> int | None:
+    """Timesteps of the longest sequence; None for what is refused later on."""
+    try:
+        return max(map(len, calibration), default=None)
+    except TypeError:
+        return None

@@ -70,7 +70,8 @@ def _compute(
             axis = attributes.get("axis", 0)
             indices = np.array(index_of(arguments[1], "indices", subject), dtype=np.int64)
             _require_small((indices.size, values.size // max(values.shape[axis], 1)), subject)
-            return np.take(values, indices.reshape(arguments[1].shape), axis=axis)
+            found = np.take(values, indices.reshape(arguments[1].shape), axis=axis)
+            return np.asarray(found, dtype=values.dtype)
         case "Slice":
             items = [slice(None)] * values.ndim
             for axis, item in slices_of(attributes, arguments, subject).items():
@@ -126,9 +127,9 @@ def slices_of(
     far = 1 << 30
     found = {}
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        bounds = [None if abs(bound) >= far else bound for bound in (start, end)]
+        bounds: list[int | None] = [None if abs(bound) >= far else bound for bound in (start, end)]
         bounds[0] = None if bounds[0] == 0 and step > 0 else bounds[0]
-        found[axis] = slice(*bounds, step)
+        found[axis] = slice(bounds[0], bounds[1], step)
     return found
 
 

@@ -1,5 +1,6 @@
 """Reads ONNX files: protobuf, checked and bounded before anything is made of them."""
 
+from collections.abc import Iterator
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -108,14 +109,18 @@ def name_of(node: Any) -> str:
     return f"Node {name} ({domain}{node.op_type})"
 
 
+def _tensors(graph: Any) -> Iterator[Any]:
+    """Every tensor of a graph and of the graphs within its nodes."""
+    yield from graph.initializer
+    for attribute in (attribute for node in graph.node for attribute in node.attribute):
+        yield from (attribute.t, *attribute.tensors)
+        for inner in (attribute.g, *attribute.graphs):
+            yield from _tensors(inner)
+
+
 def _refuse_external_data(onnx: Any, model: Any, subject: str) -> None:
-    tensors = [*model.graph.initializer, *model.training_info]
-    for node in model.graph.node:
-        tensors += [attribute.t for attribute in node.attribute if attribute.HasField("t")]
-        for attribute in node.attribute:
-            tensors += attribute.tensors
-    for tensor in tensors:
-        if getattr(tensor, "data_location", None) == onnx.TensorProto.EXTERNAL:
+    for tensor in _tensors(model.graph):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise UnsupportedError(
                 f"{subject} keeps the tensor {tensor.name} in another file; supported are weights "
                 f"in the file itself: onnx.save(onnx.load(path), path) puts them there"

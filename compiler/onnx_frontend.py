@@ -102,12 +102,14 @@ def _orders(entry: Any) -> list[tuple[str, ...]]:
     """Orders of axes that an input may have, the usual one first."""
     tensor = entry.type.tensor_type
     rank = len(tensor.shape.dim)
-    orders: list[tuple[str, ...]] = []
+    by_rank: dict[int, list[tuple[str, ...]]] = {}
     if tensor.elem_type in FLOATS:
-        conv_first = ("batch", "features", "time")
-        orders = {3: [BATCH_FIRST, TIME_FIRST, conv_first], 2: [("time", "features")]}.get(rank, [])
+        by_rank[3] = [BATCH_FIRST, TIME_FIRST, ("batch", "features", "time")]
+        by_rank[2] = [("time", "features")]
     elif tensor.elem_type in INTEGERS:
-        orders = {2: [BATCH_FIRST[:2], TIME_FIRST[:2]], 1: [("time",)]}.get(rank, [])
+        by_rank[2] = [BATCH_FIRST[:2], TIME_FIRST[:2]]
+        by_rank[1] = [("time",)]
+    orders = by_rank.get(rank, [])
     if not orders:
         raise UnsupportedError(
             f"Input {entry.name} has {rank} axes and the type numbered {tensor.elem_type}; "

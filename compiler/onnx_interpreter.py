@@ -49,7 +49,7 @@ def follow(
         For what is not supported, by node and operator.
     """
     name, axes, sizes = source
-    values: dict[str, Value | None] = {**constants, "": None}
+    values: dict[str, Any] = {**constants, "": None}
     values[name] = Stream((INPUT,), axes, sizes)
     time = sizes[axes.index("time")]
     steps = max_steps or (time if isinstance(time, int) else None)

@@ -13,7 +13,7 @@ from .onnx_builder import Builder
 from .onnx_constants import axes_of, slices_of
 from .onnx_recurrent import read_recurrent
 from .onnx_reshape import reshape
-from .onnx_values import Filled, Stream, index_of
+from .onnx_values import Filled, Size, Stream, index_of
 from .wiring import Length
 
 __all__ = ["OPERATIONS", "Context"]
@@ -95,8 +95,9 @@ def recurrent(context: Context, arguments: list[Any]) -> tuple[Any, ...]:
         finals.append(last_step(context, name, ".last"))
         outputs.append(reverse(context, layer.name + ".after", name) if backward else name)
     stack = ("stack" if len(outputs) > 1 else "one", len(outputs))
-    batch = (order.index("batch"), stream.sizes[order.index("batch")])
+    batch: tuple[int, Size] = (order.index("batch"), stream.sizes[order.index("batch")])
     hidden = found.layers[0].output_size
+    h_sizes: tuple[Size, ...]
     if found.batch_first:
         y_axes, y_sizes = (*order[:2], stack[0]), (*stream.sizes[:2], stack[1])
         h_axes, h_sizes = ("batch", stack[0]), (batch[1], stack[1])

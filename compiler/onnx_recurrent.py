@@ -16,7 +16,7 @@ __all__ = ["Recurrent", "read_recurrent"]
 
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 GATES = {"LSTM": ("i", "o", "f", "g"), "GRU": ("z", "r", "n"), "RNN": ("n",)}
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, list[tuple[str, ...]]] = {
     "LSTM": [("sigmoid", "tanh", "tanh")],
     "GRU": [("sigmoid", "tanh")],
     "RNN": [("tanh",), ("relu",)],

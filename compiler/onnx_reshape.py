@@ -34,7 +34,8 @@ def reshape(stream: Stream, shape: Sequence[Size], keep_zero: bool, subject: str
     groups = _match(sizes, shape, 0, 0) if small else None
     if groups is None:
         raise _refusal(stream, shape, subject)
-    axes, lengths = [], []
+    axes: list[str] = []
+    lengths: list[Size] = []
     for group in groups:
         kept = [place for place in group if stream.axes[place] != "one"]
         names = [stream.axes[place] for place in kept]
