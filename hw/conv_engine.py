@@ -39,7 +39,6 @@ class ConvolutionalEngine(Engine):
         wiring.connect(m, wiring.flipped(self.i), receiver.i)
         m.d.comb += [
             receiver.released.eq(sequencer.released),
-            self.ending.eq(receiver.ending),
             x.listed.eq(1),
             sequencer.firsts.eq(receiver.firsts),
             sequencer.lasts.eq(receiver.lasts),

@@ -39,8 +39,6 @@ class Engine(wiring.Component):
         Elements of the input vectors.
     o : Out(stream of output_layout)
         Elements of the output vectors.
-    ending : Out(1)
-        The element that is taken, or would be, is the last one of its vector.
     """
 
     def __init__(self, schedule):
@@ -52,7 +50,6 @@ class Engine(wiring.Component):
             {
                 "i": In(stream.Signature(element_layout(layer.input_format))),
                 "o": Out(stream.Signature(output_layout(layer.output_format))),
-                "ending": Out(1),
             }
         )
 
@@ -65,7 +62,6 @@ class Engine(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), receiver.i)
         m.d.comb += [
             receiver.released.eq(sequencer.released),
-            self.ending.eq(receiver.ending),
             x_encoder.index_ahead.eq(receiver.index_ahead),
             x_encoder.valid.eq(receiver.valid),
             x_encoder.index.eq(receiver.index),
