@@ -14,6 +14,7 @@ from .pwl_adaptive import fit_adaptive
 from .pwl_uniform import fit
 from .recipe import Recipe
 from .stream_formats import choose_stream_formats
+from .weights import choose_weight_formats
 from .wiring import sources_of
 
 __all__ = ["LayerFormats", "choose_formats", "fit_tables"]
@@ -33,6 +34,8 @@ class LayerFormats:
         By state: what is kept from one timestep to the next.
     elementwise : mapping of str to Format
         By node of the float graph: what its value is rounded to where it has to be.
+    weights : mapping of str to Format
+        By ``gate.operand``.
     """
 
     input: Format
@@ -40,6 +43,7 @@ class LayerFormats:
     operands: Mapping[str, Format]
     states: Mapping[str, Format]
     elementwise: Mapping[str, Format]
+    weights: Mapping[str, Format]
 
 
 def choose_formats(
@@ -64,6 +68,7 @@ def choose_formats(
                 node.name: ranges[layer.name, node.name].format(recipe.elementwise, "minmax")
                 for node in layer.graph.nodes
             },
+            weights=choose_weight_formats(layer, recipe),
         )
     return cells, streams
 

@@ -98,6 +98,15 @@ class PiecewiseLinear:
         ends = np.concatenate([lines[0] + lines[1] * end for end in (first, last)]) >> self.shift
         return int(ends.min()), int(ends.max())
 
+    @cached_property
+    def results(self) -> np.ndarray:
+        """Result of every input code, int32; that of code -1 is the last one."""
+        codes = np.arange(self.source.max - self.source.min + 1)
+        found = self(np.where(codes > self.source.max, codes - len(codes), codes))
+        found = found.astype(np.int32)
+        found.flags.writeable = False
+        return found
+
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Target integers of source integers; int64 of the same shape."""
         values = np.asarray(values, dtype=np.int64)

@@ -1,6 +1,7 @@
 """From a float network to an integer one, after training."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .calibrate import calibrate
@@ -17,7 +18,29 @@ from .recipe import Recipe, check_recipe
 from .streams import Embedding, Pool, StreamLayer, Sum, Window
 from .weights import quantize_weights
 
-__all__ = ["quantize"]
+__all__ = ["Plan", "make_plan", "quantize", "quantize_layer", "round_network"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is decided before a weight is rounded.
+
+    Parameters
+    ----------
+    network : Network
+        Float network; its layers hold nothing that their outputs do not depend on.
+    recipe : Recipe
+        What was asked for.
+    cells : mapping of str to LayerFormats
+        By name of the cell.
+    streams : mapping of str to Format
+        By name of the layer that gives the stream.
+    """
+
+    network: Network
+    recipe: Recipe
+    cells: Mapping[str, LayerFormats]
+    streams: Mapping[str, Format]
 
 
 def quantize(network: Network, calibration: Any, recipe: Recipe | None = None) -> IntegerNetwork:
@@ -32,7 +55,11 @@ def quantize(network: Network, calibration: Any, recipe: Recipe | None = None) -
     recipe : Recipe, optional
         What to do; the defaults if left out.
     """
-    recipe = recipe or Recipe()
+    return round_network(make_plan(network, calibration, recipe or Recipe()))
+
+
+def make_plan(network: Network, calibration: Any, recipe: Recipe) -> Plan:
+    """Choose every format, from the ranges of values on the calibration data."""
     network.check()
     check_supported(network)
     network = Network(
@@ -40,14 +67,18 @@ def quantize(network: Network, calibration: Any, recipe: Recipe | None = None) -
     )
     check_recipe(recipe, network)
     ranges = calibrate(network, calibration)
-    cells, streams = choose_formats(network, ranges, recipe)
-    tables = fit_tables(recipe)
+    return Plan(network, recipe, *choose_formats(network, ranges, recipe))
+
+
+def round_network(plan: Plan) -> IntegerNetwork:
+    """The network in the formats that were chosen."""
+    tables = fit_tables(plan.recipe)
     integer = IntegerNetwork(
         tuple(
-            quantize_layer(layer, cells[layer.name], tables, recipe)
+            quantize_layer(layer, plan.cells[layer.name], tables, plan.recipe)
             if isinstance(layer, Layer)
-            else quantize_stream_layer(layer, streams[layer.name])
-            for layer in network.layers
+            else quantize_stream_layer(layer, plan.streams[layer.name])
+            for layer in plan.network.layers
         )
     )
     try:
@@ -90,8 +121,8 @@ def pruned(layer: Layer) -> Layer:
 def quantize_layer(
     layer: Layer, formats: LayerFormats, tables: dict[str, PiecewiseLinear], recipe: Recipe
 ) -> IntegerLayer:
-    """One layer, given the formats of its streams, states and operands."""
-    parameters = quantize_weights(layer, formats.operands, recipe)
+    """One layer, given the formats of its streams, states, operands and weights."""
+    parameters = quantize_weights(layer, formats.operands, formats.weights)
     graph = legalise(layer, formats, parameters, tables)
     return IntegerLayer(
         name=layer.name,

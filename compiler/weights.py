@@ -13,7 +13,7 @@ from .integer import MAX_ACCUMULATOR, MAX_ALIGNMENT, largest_sums
 from .network import Layer
 from .recipe import Recipe
 
-__all__ = ["IntegerParameters", "quantize_weights"]
+__all__ = ["IntegerParameters", "choose_weight_formats", "quantize_weights"]
 
 
 @dataclass(frozen=True)
@@ -36,19 +36,29 @@ class IntegerParameters:
     accumulators: Mapping[str, Format]
 
 
-def quantize_weights(
-    layer: Layer, operands: Mapping[str, Format], recipe: Recipe
-) -> IntegerParameters:
-    """Round a layer's parameters: one power-of-two scale a gate and path.
+def choose_weight_formats(layer: Layer, recipe: Recipe) -> dict[str, Format]:
+    """One power-of-two scale a gate and path, by ``gate.operand``."""
+    return {
+        affine.key(path): _path_format(layer, affine.key(path), recipe)
+        for _, affine in layer.graph.of(Affine)
+        for path in affine.paths
+    }
 
-    ``operands`` has the format of each matrix-vector operand. Weights err by half a unit in the
-    last place unless they are clipped, biases by half a unit of their accumulator.
+
+def quantize_weights(
+    layer: Layer, operands: Mapping[str, Format], formats: Mapping[str, Format]
+) -> IntegerParameters:
+    """Round a layer's parameters.
+
+    ``operands`` has the format of each matrix-vector operand, ``formats`` those of
+    :func:`choose_weight_formats`. Weights err by half a unit in the last place unless they are
+    clipped, biases by half a unit of their accumulator.
     """
-    weights, biases, formats, accumulators = {}, {}, {}, {}
+    weights, biases, accumulators = {}, {}, {}
     for _, affine in layer.graph.of(Affine):
         for path in affine.paths:
             key = affine.key(path)
-            formats[key], weights[key] = _quantize_path(layer, affine, path, recipe)
+            weights[key] = formats[key].quantize(layer.parameters[key])
         frac = max(formats[affine.key(p)].frac + operands[p.name].frac for p in affine.paths)
         biases[affine.name] = _quantize_bias(layer, affine, frac)
         sums = largest_sums(
@@ -63,10 +73,7 @@ def quantize_weights(
     return IntegerParameters(weights, biases, formats, accumulators)
 
 
-def _quantize_path(
-    layer: Layer, affine: Affine, path: Path, recipe: Recipe
-) -> tuple[Format, np.ndarray]:
-    key = affine.key(path)
+def _path_format(layer: Layer, key: str, recipe: Recipe) -> Format:
     values = layer.parameters[key]
     what = f"Weights {layer.name}.{key}"
     width = recipe.weight_bits(layer.name, key)
@@ -74,13 +81,12 @@ def _quantize_path(
         format = least_squares_format(values.reshape(-1), None, width, what)
     else:
         format = covering_format(float(values.min()), float(values.max()), width, what)
-    integers = format.quantize(values)
-    if np.any(values) and not np.any(integers):
+    if np.any(values) and not np.any(format.quantize(values)):
         raise DeltaloomError(
             f"{what} must not all round to zero; the largest is {np.abs(values).max():.3g}: "
             f"scale them up and their input down"
         )
-    return format, integers
+    return format
 
 
 def _quantize_bias(layer: Layer, affine: Affine, frac: int) -> np.ndarray:

@@ -50,9 +50,7 @@ def elementwise_step(layer: IntegerLayer, position: int, count: Count | None) ->
         case Activation(function="relu", operand=operand):
             return lambda values: np.maximum(values[operand], 0)
         case Activation(operand=operand):
-            table = layer.tables[node.name]
-            codes = np.arange(table.source.min, table.source.max + 1)
-            results = np.roll(table(codes).astype(kind), table.source.min)  # index -1 is -1
+            results = layer.tables[node.name].results.astype(kind, copy=False)
             return lambda values: results.take(values[operand], mode="wrap")
         case Rescale(operand=operand):
             return rescale_step(node.name, operand, format_of(layer, operand), format, count)

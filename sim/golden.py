@@ -6,6 +6,7 @@ type that holds the proven bound of every partial sum exactly; all else is integ
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from .elementwise import Step, Values, elementwise_step, integer_type
 from .gates import GateSums
 from .stream_golden import run_stream_layer
 
-__all__ = ["GoldenRun", "LayerTrace", "run", "run_layer"]
+__all__ = ["GoldenRun", "LayerTrace", "Watch", "run", "run_layer", "watch_layer"]
 
 Array = np.ndarray
 CHUNK_ELEMENTS = 1 << 19  # pre-activations computed ahead of the recurrence: they stay in cache
@@ -55,6 +56,19 @@ class GoldenRun:
 
     outputs: list[Array]
     traces: dict[str, LayerTrace]
+
+
+class Watch(Protocol):
+    """Is told what happens inside a layer."""
+
+    def cut(self, time: int, name: str, cut: Array) -> None:
+        """Where (batch, size) a rescale node saturates; before :meth:`step` of the timestep."""
+
+    def step(self, time: int, values: Values) -> None:
+        """Values of all nodes in a timestep but affines, which their rescale nodes stand for.
+
+        The mapping changes afterwards, its arrays don't.
+        """
 
 
 def run(network: IntegerNetwork, sequences: Sequence[Array], *, trace: bool = False) -> GoldenRun:
@@ -101,17 +115,43 @@ def run_layer(
 
     Returns int64 (time, batch, units); timesteps beyond a sequence's length mean nothing.
     """
-    model = _LayerModel(layer, traced=lengths is not None)
-    outputs, used = model.run(values)
     if lengths is None:
-        return outputs, None
+        return _LayerModel(layer, None).run(values)[0], None
+    counter = _Counter(values.shape[:2])
+    outputs, used = watch_layer(layer, values, counter)
     living = np.arange(len(values))[:, None] < lengths
     fired = {
         operand.name: _fired(layer, operand, used[operand.name]) & living[:, :, None]
         for operand in layer.operands
     }
-    saturated = {name: int(count[living].sum()) for name, count in model.saturated.items()}
+    saturated = {name: int(count[living].sum()) for name, count in counter.saturated.items()}
     return outputs, LayerTrace({name: f.swapaxes(0, 1) for name, f in fired.items()}, saturated)
+
+
+def watch_layer(
+    layer: IntegerLayer, values: Array, watch: Watch | None
+) -> tuple[Array, dict[str, Array]]:
+    """Run a layer over int64 (time, batch, features).
+
+    Returns int64 (time, batch, units) and, by operand, the values (time, batch, size) that its
+    products stand for: with a threshold the ones that were last used.
+    """
+    return _LayerModel(layer, watch).run(values)
+
+
+class _Counter:
+    """Counts the values that each rescale node cuts off, (time, batch)."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        self._shape = shape
+        self.saturated: dict[str, Array] = {}
+
+    def cut(self, time: int, name: str, cut: Array) -> None:
+        counts = self.saturated.setdefault(name, np.zeros(self._shape, dtype=np.int64))
+        counts[time] = cut.sum(axis=-1)
+
+    def step(self, time: int, values: Values) -> None:
+        pass
 
 
 def _fired(layer: IntegerLayer, operand: Operand, used: Array) -> Array:
@@ -131,10 +171,10 @@ def _fired(layer: IntegerLayer, operand: Operand, used: Array) -> Array:
 class _LayerModel:
     """One layer, its graph turned into a flat list of NumPy calls."""
 
-    def __init__(self, layer: IntegerLayer, *, traced: bool):
+    def __init__(self, layer: IntegerLayer, watch: Watch | None):
         self.layer = layer
-        self.saturated: dict[str, Array] = {}
-        self._count = self._count_cut if traced else None
+        self._watch = watch
+        self._count = None if watch is None else self._cut
         self._time = 0
         self._gates = GateSums(layer)
         graph = layer.graph
@@ -147,15 +187,14 @@ class _LayerModel:
                 steps = self._before if position in operands else self._after
                 steps.append((position, elementwise_step(layer, position, self._count)))
 
-    def _count_cut(self, name: str, cut: Array) -> None:
-        counts = self.saturated.setdefault(name, np.zeros(self._shape, dtype=np.int64))
-        counts[self._time] = cut.sum(axis=-1)
+    def _cut(self, name: str, cut: Array) -> None:
+        assert self._watch is not None
+        self._watch.cut(self._time, name, cut)
 
     def run(self, inputs: Array) -> tuple[Array, dict[str, Array]]:
         """Outputs (time, batch, units) and, by operand, the values its kept sums stand for."""
         layer, graph = self.layer, self.layer.graph
         steps, batch, _ = inputs.shape
-        self._shape = (steps, batch)
         known = [o for o in layer.operands if isinstance(graph.nodes[o.source], Input)]
         waiting = [o for o in layer.operands if o not in known]
         used: dict[str, Array] = {o.name: _held(layer, o, inputs) for o in known}
@@ -183,6 +222,8 @@ class _LayerModel:
                 for at, step in self._after:
                     values[at] = step(values)
                 outputs[time] = values[graph.output]
+                if self._watch:
+                    self._watch.step(time, values)
                 moved = [values[source] for _, source in following]
                 for (target, _), value in zip(following, moved, strict=True):
                     values[target] = value

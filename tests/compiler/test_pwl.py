@@ -189,3 +189,10 @@ def test_every_code_may_be_a_knot():
 def test_refuses_adaptive_goals(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         fit_adaptive("tanh", source_format("tanh", 8), result_format(8), **options)
+
+
+@pytest.mark.parametrize("kind", [fit, fit_adaptive])
+def test_results_of_all_codes_are_those_of_each(kind):
+    table = kind("tanh", Format(7, 3), Format(6, 5), segments=8)
+    codes = np.arange(table.source.min, table.source.max + 1)
+    np.testing.assert_array_equal(table.results.take(codes, mode="wrap"), table(codes))
