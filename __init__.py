@@ -13,7 +13,7 @@ from .compiler.errors import (
 )
 from .compiler.recipe import Recipe
 from .design import Check, Design, generate
-from .model import QuantizedModel, load, quantize
+from .model import QuantizedModel, load, prepare, quantize
 from .project import open_design
 from .sim.result import Run
 
@@ -32,6 +32,7 @@ __all__ = [
     "generate",
     "load",
     "open_design",
+    "prepare",
     "quantize",
 ]
 

@@ -21,7 +21,9 @@ from .sim import golden
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["QuantizedModel", "load", "quantize"]
+    from .training.prepared import Prepared
+
+__all__ = ["QuantizedModel", "load", "prepare", "quantize"]
 
 
 class QuantizedModel:
@@ -157,17 +159,18 @@ def load(path: str | PathLike[str]) -> QuantizedModel:
 
 def quantize(
     model: torch.nn.Module | Network | str | PathLike[str],
-    calibration: Any,
+    calibration: Any = None,
     recipe: Recipe | None = None,
 ) -> QuantizedModel:
-    """Quantize a trained network after training.
+    """Quantize a trained network after training, or freeze one that was trained in integers.
 
     Parameters
     ----------
     model : torch.nn.Module, Network, or path of an ONNX file
         Recurrent and linear layers; see :func:`~deltaloom.compiler.torch_frontend.from_torch` and
         :func:`~deltaloom.compiler.onnx_frontend.from_onnx`. What a file walks backwards has room
-        for the longest sequence of the calibration.
+        for the longest sequence of the calibration. Or what :func:`prepare` gave, alone: it has
+        its recipe and ranges.
     calibration : array or list of arrays
         Sample inputs, NumPy or torch, float: (batch, time, features), or a list of
         (time, features).
@@ -181,6 +184,58 @@ def quantize(
     DeltaloomError
         For weights or data that are not finite or have the wrong shape.
     """
+    model = _read(model, calibration)
+    if isinstance(model, Network):
+        return QuantizedModel(quantize_network(model, calibration, recipe))
+    from .training.prepared import Prepared
+
+    if isinstance(model, Prepared):
+        if calibration is not None or recipe is not None:
+            raise DeltaloomError(
+                "Model that was prepared must be quantized without calibration and recipe: it "
+                "has its own"
+            )
+        return QuantizedModel(model.network())
+    from .compiler.torch_frontend import from_torch
+
+    return QuantizedModel(quantize_network(from_torch(model), calibration, recipe))
+
+
+def prepare(
+    model: torch.nn.Module | Network | str | PathLike[str],
+    recipe: Recipe | None,
+    calibration: Any,
+) -> Prepared:
+    """Make a torch module that is trained in the integer arithmetic it will be deployed in.
+
+    Training starts with the model's weights; :func:`quantize` freezes the result.
+
+    Parameters
+    ----------
+    model : torch.nn.Module, Network, or path of an ONNX file
+        As :func:`quantize` takes it; it is not changed. The result is called as a module is, and
+        as any torch module with one input (batch, time, features) for the others.
+    recipe : Recipe, optional
+        Widths, clipping, skipping and thresholds. None: 8 bits, nothing skipped.
+    calibration : array or list of arrays
+        Sample inputs, as :func:`quantize` takes them; they choose all ranges.
+
+    Raises
+    ------
+    UnsupportedError
+        For a layer or option that Deltaloom does not do, or that has no derivative, by name.
+    DeltaloomError
+        For weights or data that are not finite or have the wrong shape.
+    """
+    from .training.prepare import prepare_network
+
+    if not isinstance(recipe, Recipe | None):
+        raise TypeError(f"Recipe must be a deltaloom.Recipe, not {type(recipe).__name__}")
+    return prepare_network(_read(model, calibration), recipe or Recipe(), calibration)
+
+
+def _read(model: Any, calibration: Any) -> Any:
+    """The network of a file; any other model as it is."""
     if isinstance(model, str | PathLike):
         if not str(model).lower().endswith(".onnx"):
             raise UnsupportedError(
@@ -188,12 +243,8 @@ def quantize(
             )
         from .compiler.onnx_frontend import from_onnx
 
-        model = from_onnx(model, max_steps=_longest(calibration))
-    elif not isinstance(model, Network):
-        from .compiler.torch_frontend import from_torch
-
-        model = from_torch(model)
-    return QuantizedModel(quantize_network(model, calibration, recipe))
+        return from_onnx(model, max_steps=_longest(calibration))
+    return model
 
 
 def _longest(calibration: Any) -> int | None:

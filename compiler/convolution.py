@@ -91,6 +91,18 @@ class Convolution:
         found: np.ndarray = np.concatenate([values, nothing], axis=-1)[..., elements]
         return found
 
+    def scatter(self, windows: np.ndarray) -> np.ndarray:
+        """The transpose of :meth:`gather`: frames (..., size), each element the sum of its copies.
+
+        ``windows`` is (..., pixels, taps * channels).
+        """
+        elements = self.elements(windows.shape[-1] // self.taps)
+        size = self.frame * (windows.shape[-1] // self.taps)
+        frames = np.zeros((*windows.shape[:-2], size + 1), dtype=windows.dtype)
+        for column in range(elements.shape[1]):  # a column's elements differ, but for the zeros
+            frames[..., elements[:, column]] += windows[..., column]
+        return frames[..., :size]
+
 
 @lru_cache(maxsize=16)
 def _elements(convolution: Convolution, channels: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from .torch_interpreter import SUPPORTED, follow, is_plain, path_of
 from .torch_layers import RECURRENT
 from .torch_streams import Layers
 
-__all__ = ["from_torch"]
+__all__ = ["from_torch", "with_axes"]
 
 
 def from_torch(module: nn.Module) -> Network:
@@ -42,6 +42,11 @@ def from_torch(module: nn.Module) -> Network:
     DeltaloomError
         For weights that are not finite, or sizes that do not fit each other.
     """
+    return with_axes(module)[0]
+
+
+def with_axes(module: nn.Module) -> tuple[Network, tuple[str, ...]]:
+    """What :func:`from_torch` gives, and the axes of the module's own input."""
     if not isinstance(module, nn.Module):
         raise TypeError(f"Module must be a torch.nn.Module, not {module!r}")
     _check_signature(module)
@@ -49,16 +54,18 @@ def from_torch(module: nn.Module) -> Network:
     with _evaluation_mode(module):
         _check_parts(root)
         graph = _trace(root)
+    axes = BATCH_FIRST
     try:
-        layers = follow(graph, root, BATCH_FIRST)
+        layers = follow(graph, root, axes)
     except AxisOrderError as batch_first_error:
+        axes = TIME_FIRST
         try:
-            layers = follow(graph, root, TIME_FIRST)
+            layers = follow(graph, root, axes)
         except AxisOrderError:
             raise batch_first_error from None
     network = Network(_with_unique_last_step(layers))
     network.check()
-    return network
+    return network, axes
 
 
 class _Root(nn.Module):

@@ -9,9 +9,54 @@ from ..compiler.graph import Affine
 from ..compiler.integer import IntegerLayer, Operand
 from .elementwise import Count, Values
 
-__all__ = ["GateSums"]
+__all__ = ["GateRows", "GateSums"]
 
 Array = np.ndarray
+
+
+class GateRows:
+    """Where the rows of each gate lie when those of all gates are side by side.
+
+    Parameters
+    ----------
+    layer : IntegerLayer
+        Its affines are the gates.
+
+    Attributes
+    ----------
+    affines : list of (int, Affine)
+        Positions and nodes, in the order of their rows.
+    of : dict of int to slice
+        Rows of each affine, by position.
+    spans : dict of str to slice
+        By operand: from the first to the last row of the gates that multiply it.
+    total : int
+        Rows of all gates.
+    """
+
+    def __init__(self, layer: IntegerLayer):
+        names = {
+            position: {layer.operand_of(path).name for path in affine.paths}
+            for position, affine in layer.graph.of(Affine)
+        }
+
+        def place(entry: tuple[int, Affine]) -> tuple[bool, ...]:
+            """Sorts gates of the same operands next to each other, as far as that goes."""
+            uses = [operand.name in names[entry[0]] for operand in layer.operands]
+            return (not uses[0], *uses[1:])
+
+        self.affines = sorted(layer.graph.of(Affine), key=place)
+        ends = np.cumsum([affine.rows for _, affine in self.affines]).tolist()
+        self.of = {
+            position: slice(end - affine.rows, end)
+            for (position, affine), end in zip(self.affines, ends, strict=True)
+        }
+        self.total: int = ends[-1]
+        self.spans: dict[str, slice] = {}
+        for position, rows in self.of.items():
+            for name in names[position]:
+                span = self.spans.get(name, rows)
+                self.spans[name] = slice(min(span.start, rows.start), max(span.stop, rows.stop))
 
 
 class GateSums:
@@ -36,22 +81,10 @@ class GateSums:
 
     def __init__(self, layer: IntegerLayer):
         self._layer = layer
-        self._affines = sorted(layer.graph.of(Affine), key=self._place)
-        ends = np.cumsum([affine.rows for _, affine in self._affines]).tolist()
-        self._rows = {
-            position: slice(end - affine.rows, end)
-            for (position, affine), end in zip(self._affines, ends, strict=True)
-        }
-        self.total: int = ends[-1]
-        self._slabs: dict[str, slice] = {}
+        self._rows = GateRows(layer)
+        self.total = self._rows.total
         self._scale_constants()
         self._matrices = {operand.name: self._matrix(operand) for operand in layer.operands}
-
-    def _place(self, entry: tuple[int, Affine]) -> tuple[bool, ...]:
-        """Sort key that puts gates of the same operands next to each other, as far as that goes."""
-        names = {self._layer.operand_of(path).name for path in entry[1].paths}
-        uses = [operand.name in names for operand in self._layer.operands]
-        return (not uses[0], *uses[1:])
 
     def _scale_constants(self) -> None:
         """Biases with their rounding constants, limits, and the type that holds every sum."""
@@ -59,8 +92,8 @@ class GateSums:
         constant, low, high = (np.zeros(self.total) for _ in range(3))
         self._scales = {}
         bound = 0
-        for position, affine in self._affines:
-            rows = self._rows[position]
+        for position, affine in self._rows.affines:
+            rows = self._rows.of[position]
             target = graph.nodes[graph.readers(position)[0]].format
             assert affine.format is not None
             assert target is not None
@@ -71,10 +104,6 @@ class GateSums:
             constant[rows] = (bias + half) * self._scales[position]
             low[rows], high[rows] = target.min, target.max
             bound = max(bound, layer.sum_bound(affine) + int(np.abs(bias).max()) + half)
-            for path in affine.paths:
-                name = layer.operand_of(path).name
-                slab = self._slabs.get(name, rows)
-                self._slabs[name] = slice(min(slab.start, rows.start), max(slab.stop, rows.stop))
         assert bound < 1 << 53, "accumulators are exact in float64"
         self.type: Any = np.float32 if bound < 1 << 24 else np.float64
         self._constant: Array = constant.astype(self.type)
@@ -82,14 +111,14 @@ class GateSums:
         self._high: Array = high.astype(self.type)
 
     def _matrix(self, operand: Operand) -> Array:
-        """Weights (columns, rows of its slab), aligned with their accumulators and scaled."""
-        layer, slab = self._layer, self._slabs[operand.name]
-        matrix = np.zeros((operand.columns, slab.stop - slab.start))
-        for position, affine in self._affines:
-            rows = self._rows[position]
+        """Weights (columns, rows of its span), aligned with their accumulators and scaled."""
+        layer, span = self._layer, self._rows.spans[operand.name]
+        matrix = np.zeros((operand.columns, span.stop - span.start))
+        for position, affine in self._rows.affines:
+            rows = self._rows.of[position]
             for path in affine.paths:
                 if layer.operand_of(path) == operand:
-                    columns = slice(rows.start - slab.start, rows.stop - slab.start)
+                    columns = slice(rows.start - span.start, rows.stop - span.start)
                     scale = 2.0 ** layer.shift(affine, path) * self._scales[position]
                     matrix[:, columns] = layer.weights[affine.key(path)].T * scale
         found: Array = matrix.astype(self.type)
@@ -108,7 +137,7 @@ class GateSums:
         for operand, values in used:
             flat = self._columns(operand, values)
             product = flat @ self._matrices[operand.name]
-            sums[:, :, self._slabs[operand.name]] += product.reshape(steps, batch, -1)
+            sums[:, :, self._rows.spans[operand.name]] += product.reshape(steps, batch, -1)
         return sums
 
     def _columns(self, operand: Operand, values: Array) -> Array:
@@ -119,7 +148,7 @@ class GateSums:
     def add(self, sums: Array, operand: Operand, values: Array) -> None:
         """Add the products of a timestep's operand (batch, size) to its sums (batch, total)."""
         factors = self._columns(operand, values)
-        sums[:, self._slabs[operand.name]] += factors @ self._matrices[operand.name]
+        sums[:, self._rows.spans[operand.name]] += factors @ self._matrices[operand.name]
 
     def round(self, sums: Array, values: Values, count: Count | None) -> None:
         """Put the rescaled sums of a timestep where the gates' readers find them."""
@@ -127,7 +156,7 @@ class GateSums:
         cut = np.minimum(np.maximum(sums, self._low), self._high)
         integers = cut.astype(np.int32)
         graph = self._layer.graph
-        for position, rows in self._rows.items():
+        for position, rows in self._rows.of.items():
             (reader,) = graph.readers(position)
             batch = len(sums) // self._layer.pixels
             values[reader] = integers[:, rows].reshape(batch, -1)

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "sim": {"compiler", "sim"},
     "hw": {"compiler", "hw"},
     "boards": {"compiler", "hw", "boards"},
+    "training": {"compiler", "sim", "training"},
 }
 FILES = [path for part in MAY_IMPORT for path in sorted((ROOT / part).rglob("*.py"))]
 

@@ -1,0 +1,167 @@
+"""How a prepared module is called: as the module that it was made from."""
+
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..compiler.axes import BATCH_FIRST, TIME_FIRST
+from ..compiler.errors import DeltaloomError, UnsupportedError
+from ..compiler.torch_interpreter import is_plain
+from ..compiler.torch_layers import RECURRENT
+
+__all__ = ["Arguments", "Call", "call_of", "read_arguments", "shape_output"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a module takes and returns.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the input.
+    axes : tuple of str
+        Of the input.
+    stack : tuple of str
+        The layers of a recurrent module: their final states are returned beside the output.
+        Empty: the output alone is.
+    states : tuple of str
+        Of a recurrent module: the states whose final values are returned, the output's first.
+    """
+
+    argument: str = "x"
+    axes: tuple[str, ...] = BATCH_FIRST
+    stack: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The sequences of a call.
+
+    Parameters
+    ----------
+    values : torch.Tensor
+        (time, batch, features), padded.
+    lengths : numpy.ndarray
+        (batch,).
+    kind : str
+        ``"tensor"``, ``"sequence"`` (one without a batch) or ``"list"``.
+    """
+
+    values: Tensor
+    lengths: np.ndarray
+    kind: str
+
+
+def call_of(module: nn.Module, axes: tuple[str, ...]) -> Call:
+    """How a torch module is called, given the axes of its input."""
+    argument = next(iter(signature(module.forward).parameters))
+    path, last = "", module
+    while is_plain(last, nn.Sequential):
+        assert isinstance(last, nn.Sequential)
+        name = str(len(last) - 1)
+        path, last = f"{path}.{name}" if path else name, last[-1]
+    if not is_plain(last, *RECURRENT):
+        return Call(argument, axes)
+    path = path or type(last).__name__.lower()
+    lstm = isinstance(last, nn.LSTM) or "c" in getattr(last, "states", ())
+    stack = tuple(f"{path}.{index}" for index in range(last.num_layers))
+    return Call(argument, axes, stack, ("h", "c") if lstm else ("h",))
+
+
+def read_arguments(
+    call: Call, features: int, arguments: tuple[Any, ...], named: dict[str, Any]
+) -> Arguments:
+    """Check what a prepared module was called with.
+
+    Raises
+    ------
+    TypeError
+        If there is no input.
+    UnsupportedError
+        For an initial state that is not zero, and any other argument.
+    DeltaloomError
+        For a wrong shape, an empty sequence, or values that are not finite.
+    """
+    if arguments:
+        x, *others = arguments
+    elif call.argument in named:
+        x, others = named.pop(call.argument), []
+    else:
+        raise TypeError(f"Prepared module must be called with its input, {call.argument}")
+    for value in (*others, *named.values()):
+        if not _is_nothing(value):
+            raise UnsupportedError(
+                "Prepared module is given more than its input; supported is one input, and a "
+                "start from zeros"
+            )
+    if isinstance(x, list | tuple):
+        return _from_list([torch.as_tensor(sequence) for sequence in x], features)
+    x = torch.as_tensor(x)
+    kind = "sequence" if call.stack and x.dim() == 2 else "tensor"
+    axes = tuple(axis for axis in call.axes if axis != "batch" or kind == "tensor")
+    if x.dim() != len(axes) or x.shape[-1] != features:
+        raise DeltaloomError(
+            f"Input must have shape ({', '.join(axes[:-1])}, {features}), not {tuple(x.shape)}"
+        )
+    values = x.unsqueeze(1) if kind == "sequence" else x
+    if kind == "tensor" and axes == BATCH_FIRST:
+        values = values.transpose(0, 1)
+    return _checked(values, np.full(values.shape[1], values.shape[0]), kind)
+
+
+def _from_list(sequences: list[Tensor], features: int) -> Arguments:
+    for place, sequence in enumerate(sequences):
+        if sequence.dim() != 2 or sequence.shape[1] != features:
+            raise DeltaloomError(
+                f"Input must have shape (time, {features}), but sequence {place} has "
+                f"{tuple(sequence.shape)}"
+            )
+    if not sequences or not all(map(len, sequences)):
+        raise DeltaloomError("Input must hold at least one sequence of at least one timestep")
+    values = nn.utils.rnn.pad_sequence(sequences)
+    return _checked(values, np.array([len(sequence) for sequence in sequences]), "list")
+
+
+def _checked(values: Tensor, lengths: np.ndarray, kind: str) -> Arguments:
+    if not values.is_floating_point():
+        values = values.double()
+    if 0 in values.shape:
+        raise DeltaloomError(f"Input must not be empty, but it has shape {tuple(values.shape)}")
+    if not bool(torch.isfinite(values).all()):
+        raise DeltaloomError("Input must be finite, but it holds NaN or infinity")
+    if values.device.type != "cpu":
+        raise UnsupportedError(
+            f"Prepared modules compute on the processor, not on {values.device}: move model and "
+            f"data there"
+        )
+    return Arguments(values, lengths, kind)
+
+
+def _is_nothing(value: Any) -> bool:
+    match value:
+        case None:
+            return True
+        case Tensor():
+            return not bool(value.any())
+        case tuple() | list():
+            return all(map(_is_nothing, value))
+    return False
+
+
+def shape_output(
+    call: Call, given: Arguments, values: Tensor, lengths: np.ndarray, once: bool
+) -> Any:
+    """The output (time, batch, features) in the shape that belongs to the call."""
+    if once:
+        return values[0]
+    if given.kind == "list":
+        return [values[:length, place] for place, length in enumerate(lengths)]
+    if given.kind == "sequence":
+        return values[:, 0]
+    return values if call.axes == TIME_FIRST else values.transpose(0, 1)

@@ -1,0 +1,67 @@
+"""Recipe and formats of a prepared module as a tensor, for checkpoints that hold tensors alone."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..compiler.errors import DeltaloomError
+from ..compiler.fixed import Format
+from ..compiler.quantize import Plan
+from ..compiler.recipe import Recipe
+from .plan_formats import Place, formats_of, with_formats
+
+__all__ = ["decode", "encode"]
+
+
+def encode(plan: Plan) -> Tensor:
+    """Uint8 tensor of a JSON text."""
+    formats = [
+        [*place, format.width, format.frac, format.signed]
+        for place, format in formats_of(plan).items()
+    ]
+    text = json.dumps({"recipe": _plain(plan.recipe), "formats": formats})
+    return torch.tensor(list(text.encode()), dtype=torch.uint8)
+
+
+def decode(state: Any, plan: Plan) -> Plan:
+    """The plan with the formats of a checkpoint.
+
+    Raises
+    ------
+    DeltaloomError
+        If it is no such tensor, or was made with another recipe or for other layers.
+    """
+    try:
+        found = json.loads(bytes(state.tolist()))
+        recipe = dict(found["recipe"])
+        formats: dict[Place, Format] = {
+            (layer, field, name): Format(*numbers)
+            for layer, field, name, *numbers in found["formats"]
+        }
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        raise DeltaloomError(
+            "Checkpoint must hold the recipe and the formats of a prepared module"
+        ) from None
+    ours = _plain(plan.recipe)
+    differing = [name for name in ours if name not in recipe or recipe[name] != ours[name]]
+    if differing or len(recipe) != len(ours):
+        raise DeltaloomError(
+            f"Checkpoint must be made with the recipe of the module that takes it; they differ "
+            f"in {', '.join(differing) or 'their options'}"
+        )
+    mine = formats_of(plan)
+    if formats.keys() != mine.keys() or any(
+        (format.width, format.signed) != (mine[place].width, mine[place].signed)
+        for place, format in formats.items()
+    ):
+        raise DeltaloomError("Checkpoint must be made for the layers of the module that takes it")
+    return with_formats(plan, formats)
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON gives it back."""
+    found: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    return found

@@ -1,0 +1,306 @@
+"""The derivative of a layer's integer arithmetic: one walk over its graph, back through time.
+
+Roundings are straight-through (Bengio et al. 2013): their derivative is that of the identity,
+and zero where they saturate. Activation tables have the derivative of their function, at the
+table's result.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..compiler.graph import (
+    Activation,
+    Add,
+    Affine,
+    Constant,
+    Input,
+    Mul,
+    Node,
+    Rescale,
+    State,
+    Sub,
+)
+from ..compiler.integer import IntegerLayer, Operand, Skip
+from ..sim.gates import GateRows
+from .history import History
+
+__all__ = ["Gradients", "LayerGradient"]
+
+Array = np.ndarray
+
+DERIVATIVES: dict[str, Callable[[Array], Array]] = {
+    "relu": lambda y: (y > 0).astype(y.dtype),
+    "sigmoid": lambda y: y * (1 - y),
+    "tanh": lambda y: 1 - y * y,
+}
+"""By function: its derivative, from its result."""
+
+
+@dataclass
+class Gradients:
+    """Derivatives with respect to real values.
+
+    Parameters
+    ----------
+    outputs : numpy.ndarray, optional
+        (time, batch, units).
+    states : dict of int to numpy.ndarray
+        By position of a state: (batch, size), of its value after a sequence's last timestep.
+    operands : dict of str to numpy.ndarray
+        By operand: (time, batch, size), of the values that its products stand for.
+    inputs : numpy.ndarray, optional
+        (time, batch, features).
+    parameters : dict of str to numpy.ndarray
+        Weights, biases and constants by name, in their shapes.
+    """
+
+    outputs: Array | None = None
+    states: dict[int, Array] = field(default_factory=dict)
+    operands: dict[str, Array] = field(default_factory=dict)
+    inputs: Array | None = None
+    parameters: dict[str, Array] = field(default_factory=dict)
+
+
+class LayerGradient:
+    """The backward pass of one layer.
+
+    Parameters
+    ----------
+    layer : IntegerLayer
+        What ran forward.
+    weights : mapping of str to numpy.ndarray
+        By ``gate.operand``: the real values (rows, columns) of the layer's integers.
+    kind : numpy dtype
+        Floating-point type of all derivatives.
+
+    Attributes
+    ----------
+    wanted : frozenset of int
+        Positions of the nodes whose values a :class:`~deltaloom.training.history.History` keeps.
+    """
+
+    def __init__(self, layer: IntegerLayer, weights: Mapping[str, Array], kind: np.dtype):
+        self._layer = layer
+        self._nodes = layer.graph.nodes
+        self._kind = kind
+        self._rows = GateRows(layer)
+        self._matrices = {o.name: self._matrix(o, weights) for o in layer.operands}
+        self._waiting = {
+            o.node: o for o in layer.operands if not isinstance(self._nodes[o.source], Input)
+        }
+        self.wanted = frozenset(
+            position
+            for node in self._nodes
+            for position in (node.operands if isinstance(node, Mul) else ())
+        ) | {position for position, _ in layer.graph.of(Activation)}
+
+    def _matrix(self, operand: Operand, weights: Mapping[str, Array]) -> Array:
+        """Real weights (rows of its span, columns) of an operand."""
+        span = self._rows.spans[operand.name]
+        matrix = np.zeros((span.stop - span.start, operand.columns), dtype=self._kind)
+        for position, affine in self._rows.affines:
+            rows = self._rows.of[position]
+            for path in affine.paths:
+                if self._layer.operand_of(path) == operand:
+                    matrix[rows.start - span.start : rows.stop - span.start] = weights[
+                        affine.key(path)
+                    ]
+        return matrix
+
+    def run(
+        self,
+        history: History,
+        used: Mapping[str, Array],
+        lengths: Array,
+        given: Gradients,
+        *,
+        inputs: bool = True,
+    ) -> Gradients:
+        """Derivatives of inputs and parameters, from those of outputs, states and operands.
+
+        Parameters
+        ----------
+        history : History
+            Of the forward pass, with :attr:`wanted`.
+        used : mapping of str to numpy.ndarray
+            By operand: integers (time, batch, size) that its products stand for.
+        lengths : numpy.ndarray
+            Timesteps of each sequence, (batch,); beyond them ``given`` is zero.
+        given : Gradients
+            Of outputs, states and operands.
+        inputs : bool
+            Whether those of the inputs are wanted.
+        """
+        walk = _Walk(self, history, used, given)
+        graph = self._layer.graph
+        following = [(p, graph.next_of(p)) for p, _ in graph.of(State)]
+        carried: dict[int, Array] = {}
+        for time in reversed(range(len(history.values))):
+            walk.begin(time)
+            ending = (lengths == time + 1)[:, None]
+            for state, source in following:
+                if state in carried:
+                    walk.add(source, carried[state])
+                if state in given.states and ending.any():
+                    walk.add(source, np.where(ending, given.states[state], 0))
+            walk.back()
+            carried = {s: walk.here.pop(s) for s, _ in following if s in walk.here}
+        if inputs:
+            walk.finish_inputs()
+        found = walk.inputs if inputs else None
+        return Gradients(inputs=found, parameters=walk.parameters | self._sums(walk, used))
+
+    def _sums(self, walk: "_Walk", used: Mapping[str, Array]) -> dict[str, Array]:
+        """Derivatives of weights and biases, each from one product over all timesteps."""
+        found: dict[str, Array] = {}
+        flat = walk.gates.reshape(-1, self._rows.total)
+        biases = flat.sum(axis=0)
+        for operand in self._layer.operands:
+            span = self._rows.spans[operand.name]
+            columns = self.columns(operand, self.real(operand.node, used[operand.name]))
+            products = flat[:, span].T @ columns
+            for position, affine in self._rows.affines:
+                rows = self._rows.of[position]
+                for path in affine.paths:
+                    if self._layer.operand_of(path) == operand:
+                        part = slice(rows.start - span.start, rows.stop - span.start)
+                        found[affine.key(path)] = products[part]
+        return found | {
+            affine.name: biases[self._rows.of[position]] for position, affine in self._rows.affines
+        }
+
+    def real(self, position: int, integers: Array) -> Array:
+        """Real values of a node's integers."""
+        format = self._nodes[position].format
+        assert format is not None
+        found = integers.astype(self._kind)
+        found *= format.scale
+        return found
+
+    def columns(self, operand: Operand, values: Array) -> Array:
+        """Values (..., size) as rows of factors, (rows, columns)."""
+        windows = operand.convolution.gather(values) if operand.convolution else values
+        return windows.reshape(-1, operand.columns)
+
+    def products(self, operand: Operand, gates: Array) -> Array:
+        """Derivative (batch, size) of an operand, from those of the gates (rows, total)."""
+        found = gates[:, self._rows.spans[operand.name]] @ self._matrices[operand.name]
+        if operand.convolution is None:
+            return found
+        windows = found.reshape(-1, operand.convolution.pixels, operand.columns)
+        return operand.convolution.scatter(windows)
+
+
+class _Walk:
+    """One backward pass: timestep by timestep, node by node."""
+
+    def __init__(
+        self,
+        gradient: LayerGradient,
+        history: History,
+        used: Mapping[str, Array],
+        given: Gradients,
+    ):
+        self._gradient = gradient
+        self._layer = layer = gradient._layer
+        self._history = history
+        self._used = used
+        self._given = given
+        self._held: dict[str, Array] = {}
+        steps, batch, _ = next(iter(used.values())).shape
+        rows = batch * layer.pixels
+        self.gates = np.zeros((steps, rows, gradient._rows.total), dtype=gradient._kind)
+        self.inputs = np.zeros((steps, batch, layer.input_size), dtype=gradient._kind)
+        self.parameters = {
+            constant.name: np.zeros(constant.size, dtype=gradient._kind)
+            for _, constant in layer.graph.of(Constant)
+        }
+
+    def begin(self, time: int) -> None:
+        """Start on a timestep."""
+        self.time = time
+        self.here: dict[int, Array] = {}
+        if self._given.outputs is not None:
+            self.add(self._layer.graph.output, self._given.outputs[time])
+
+    def add(self, position: int, part: Array) -> None:
+        """Add a part of a node's derivative; arrays are shared and never changed."""
+        found = self.here.get(position)
+        self.here[position] = part if found is None else found + part
+
+    def back(self) -> None:
+        """From the derivatives of the last nodes to those of states, inputs and gates."""
+        nodes = self._layer.graph.nodes
+        for position in range(len(nodes) - 1, -1, -1):
+            operand = self._gradient._waiting.get(position)
+            if operand is not None:
+                self.add(position, self._operand(operand))
+            if position in self.here and not isinstance(nodes[position], State):
+                self._node(position, nodes[position], self.here.pop(position))
+
+    def _node(self, position: int, node: Node, arrived: Array) -> None:
+        match node:
+            case Rescale(operand=operand):
+                cut = self._history.cuts[self.time].get(node.name)
+                passed = arrived if cut is None else np.where(cut, 0, arrived)
+                if isinstance(self._layer.graph.nodes[operand], Affine):
+                    rows = self._gradient._rows.of[operand]
+                    gates = self.gates[self.time]
+                    gates[:, rows] = passed.reshape(len(gates), -1)
+                else:
+                    self.add(operand, passed)
+            case Activation(operand=operand, function=function):
+                slope = DERIVATIVES[function](self._value(position))
+                slope *= arrived
+                self.add(operand, slope)
+            case Mul(a=a, b=b):
+                self.add(a, arrived * self._value(b))
+                self.add(b, arrived * self._value(a))
+            case Add(a=a, b=b):
+                self.add(a, arrived)
+                self.add(b, arrived)
+            case Sub(a=a, b=b):
+                self.add(a, arrived)
+                self.add(b, -arrived)
+            case Constant(name=name):
+                self.parameters[name] += arrived.sum(axis=0)
+            case Input():
+                self.inputs[self.time] += arrived
+            case _:
+                raise TypeError(f"Node must have a derivative, not {node!r}")
+
+    def _value(self, position: int) -> Array:
+        return self._gradient.real(position, self._history.values[self.time][position])
+
+    def _operand(self, operand: Operand) -> Array:
+        """Derivative (batch, size) of a state as it is multiplied in this timestep."""
+        found = self._gradient.products(operand, self.gates[self.time])
+        return self._released(operand, self.time, found)
+
+    def _released(self, operand: Operand, time: int, found: Array) -> Array:
+        """What of a derivative belongs to this timestep's value of an operand.
+
+        With a threshold an element that did not fire stands for the value it last fired with,
+        to which its derivative is carried back.
+        """
+        if operand.name in self._given.operands:
+            found = found + self._given.operands[operand.name][time]
+        if self._layer.skip is not Skip.DELTA or operand.theta <= 1:
+            return found
+        found = found + self._held.get(operand.name, 0)
+        used = self._used[operand.name]
+        fired = used[time] != (used[time - 1] if time else 0)
+        self._held[operand.name] = np.where(fired, 0, found)
+        return np.where(fired, found, 0)
+
+    def finish_inputs(self) -> None:
+        """Add what the products of the input contribute, in one product over all timesteps."""
+        for operand in self._layer.operands:
+            if operand.node in self._gradient._waiting:
+                continue
+            flat = self.gates.reshape(-1, self.gates.shape[-1])
+            found = self._gradient.products(operand, flat).reshape(self.inputs.shape)
+            for time in reversed(range(len(found))):
+                self.inputs[time] += self._released(operand, time, found[time])

@@ -1,0 +1,87 @@
+"""The trainable parameters of a layer, and what they are rounded to."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..compiler.fixed import Format
+from ..compiler.formats import LayerFormats
+from ..compiler.graph import Affine, Constant
+from ..compiler.integer import IntegerLayer
+from ..compiler.network import Layer
+from .rounding import straight_weights
+from .tree import find, place
+
+__all__ = ["Latent", "LayerParameters"]
+
+
+class Latent(nn.Module):
+    """A parameter in float, which is rounded wherever it is used."""
+
+    def __init__(self, values: np.ndarray, dtype: torch.dtype):
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(values, dtype=dtype))
+
+    def forward(self) -> Tensor:
+        """What the compiler rounds."""
+        return self.value
+
+    def straight(self, latent: Tensor, rounded: Tensor, format: Format) -> Tensor:
+        """``rounded``, with the derivatives that belong to what ``forward`` gave."""
+        return straight_weights(latent, rounded, format)
+
+
+class LayerParameters(nn.Module):
+    """A layer's parameters: ``<gate>.<operand>``, ``<gate>.bias``, and constants by their name.
+
+    Parameters
+    ----------
+    layer : Layer
+        Where they start.
+    dtype : torch.dtype
+        Floating-point type of all of them.
+    """
+
+    def __init__(self, layer: Layer, dtype: torch.dtype):
+        super().__init__()
+        gates = {affine.name for _, affine in layer.graph.of(Affine)}
+        self._paths = {name: f"{name}.bias" if name in gates else name for name in layer.parameters}
+        for name, values in layer.parameters.items():
+            place(self, self._paths[name], Latent(values, dtype))
+
+    def latent(self, name: str) -> Latent:
+        """A parameter by its name in the layer."""
+        found = find(self, self._paths[name])
+        assert isinstance(found, Latent)
+        return found
+
+    def forward(self) -> dict[str, Tensor]:
+        """What the compiler rounds, by name in the layer."""
+        return {name: self.latent(name)() for name in self._paths}
+
+    def straight(
+        self, values: Mapping[str, Tensor], layer: IntegerLayer, formats: LayerFormats
+    ) -> dict[str, Tensor]:
+        """Real values of the layer's integers, by name.
+
+        Their derivatives go where ``values``, which ``forward`` gave, came from.
+        """
+        found = {}
+        for name, (integers, format) in _rounded(layer, formats).items():
+            real = torch.from_numpy(format.dequantize(integers)).to(values[name].dtype)
+            found[name] = self.latent(name).straight(values[name], real, format)
+        return found
+
+
+def _rounded(layer: IntegerLayer, formats: LayerFormats) -> dict[str, tuple[np.ndarray, Format]]:
+    """Integers of every parameter of a layer, and their formats."""
+    found = {name: (values, formats.weights[name]) for name, values in layer.weights.items()}
+    for _, affine in layer.graph.of(Affine):
+        assert affine.format is not None
+        found[affine.name] = layer.biases[affine.name], affine.format
+    for _, constant in layer.graph.of(Constant):
+        assert constant.format is not None
+        found[constant.name] = layer.constants[constant.name], constant.format
+    return found

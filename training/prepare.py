@@ -1,0 +1,40 @@
+"""From a float model to a module that trains in integer arithmetic."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..compiler.errors import DeltaloomError
+from ..compiler.network import Network
+from ..compiler.quantize import make_plan
+from ..compiler.recipe import Recipe
+from ..compiler.torch_frontend import with_axes
+from .call import Call, call_of
+from .prepared import Prepared
+
+__all__ = ["prepare_network"]
+
+
+def prepare_network(model: nn.Module | Network, recipe: Recipe, calibration: Any) -> Prepared:
+    """A module to train, that starts with the model's weights.
+
+    Parameters
+    ----------
+    model : torch.nn.Module or Network
+        Its weights are copied; it is not changed. A network is called with
+        (batch, time, features).
+    recipe : Recipe
+        Of the quantization.
+    calibration : array or list of arrays
+        Sample inputs, NumPy or torch, float: (batch, time, features), or a list of
+        (time, features).
+    """
+    if isinstance(model, Network):
+        return Prepared(make_plan(model, calibration, recipe), Call(), torch.float32)
+    if isinstance(model, Prepared):
+        raise DeltaloomError("Model must be in float; this one is prepared already")
+    network, axes = with_axes(model)
+    types = {parameter.dtype for parameter in model.parameters()}
+    dtype = torch.float64 if torch.float64 in types else torch.float32
+    return Prepared(make_plan(network, calibration, recipe), call_of(model, axes), dtype)

@@ -1,0 +1,190 @@
+"""A network that is trained in the arithmetic that it will be deployed in."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..compiler.errors import DeltaloomError
+from ..compiler.formats import fit_tables
+from ..compiler.integer import IntegerLayer, IntegerNetwork, Skip
+from ..compiler.network import Layer, Network
+from ..compiler.quantize import Plan, quantize_layer, quantize_stream_layer, round_network
+from ..compiler.recipe import Recipe
+from ..compiler.wiring import INPUT, sources_of
+from . import checkpoint
+from .activity import delta_activity
+from .call import Arguments, Call, read_arguments, shape_output
+from .layer import LayerOutput, run_layer
+from .parameters import LayerParameters
+from .rounding import round_values
+from .streams import check_differentiable, run_stream_layer
+from .tree import find, place
+
+__all__ = ["Prepared"]
+
+
+@dataclass
+class _Pass:
+    """A forward pass: streams with the lengths of their sequences, and cells, by name."""
+
+    streams: dict[str, tuple[Tensor, np.ndarray]]
+    layers: dict[str, IntegerLayer]
+    outputs: dict[str, LayerOutput]
+
+
+class Prepared(nn.Module):
+    """A torch module whose forward pass is the integer arithmetic of the golden model.
+
+    Its outputs equal, in every bit, those of the model that :func:`deltaloom.quantize` makes of
+    it. Roundings have straight-through derivatives (Bengio et al. 2013), so that any torch
+    optimizer trains it. Its parameters are floats called
+    ``cells.<layer>.<gate>.<operand>.value`` and ``cells.<layer>.<gate>.bias.value``. Formats are
+    those of the calibration and stay. Dropout does nothing, and batch normalisation is part of
+    the weights.
+
+    Parameters
+    ----------
+    plan : Plan
+        The float network, with whose weights training starts, and all formats.
+    call : Call
+        How it is called.
+    dtype : torch.dtype
+        Of parameters and outputs.
+    """
+
+    def __init__(self, plan: Plan, call: Call, dtype: torch.dtype):
+        super().__init__()
+        check_differentiable(plan.network)
+        self._plan = plan
+        self._signature = call
+        self._dtype = dtype
+        self._last: _Pass | None = None
+        self.cells = nn.Module()
+        for layer in plan.network.computing:
+            place(self.cells, layer.name, LayerParameters(layer, dtype))
+
+    @property
+    def recipe(self) -> Recipe:
+        """What quantization was asked to do."""
+        return self._plan.recipe
+
+    @torch.no_grad()
+    def network(self) -> IntegerNetwork:
+        """The integer network that the forward pass computes."""
+        layers = tuple(
+            _with_parameters(layer, self._parameters_of(layer)())
+            if isinstance(layer, Layer)
+            else layer
+            for layer in self._plan.network.layers
+        )
+        return round_network(replace(self._plan, network=Network(layers)))
+
+    def forward(self, *arguments: Any, **named: Any) -> Any:
+        """What the module that it was made from returns, of the same arguments.
+
+        It also takes a list of (time, features), for sequences of different lengths: instead of
+        (batch, time, outputs) it returns a list of (time, outputs) then.
+        """
+        call, network = self._signature, self._plan.network
+        given = read_arguments(call, network.input_size, arguments, named)
+        found = self._run(given)
+        self._last = found if torch.is_grad_enabled() else None
+        values, lengths = found.streams[network.layers[-1].name]
+        output = shape_output(call, given, values, lengths, network.once)
+        if not call.stack:
+            return output
+        states = tuple(_final_states(call, given, found, name) for name in call.states)
+        return output, states if len(states) > 1 else states[0]
+
+    def delta_activity(self) -> Tensor:
+        """How much the operands of all products changed in the last forward pass: a loss.
+
+        The mean absolute difference from the value that was used last, as a share of its format's
+        range, each element weighted with the products that it costs. Its derivative pushes
+        towards slower signals, of which ``skip="delta"`` skips more (Neil et al. 2017).
+
+        Raises
+        ------
+        DeltaloomError
+            If the recipe does not skip by deltas, or no forward pass was made with gradients.
+        """
+        if self.recipe.skip != Skip.DELTA.value:
+            raise DeltaloomError(
+                f"Recipe skip must be 'delta' for a delta activity, not '{self.recipe.skip}'"
+            )
+        if self._last is None:
+            raise DeltaloomError("Delta activity must follow a forward pass with gradients")
+        found = self._last
+        return delta_activity(
+            [
+                (layer, found.outputs[name].operands, found.streams[name][1])
+                for name, layer in found.layers.items()
+            ]
+        )
+
+    def get_extra_state(self) -> Tensor:
+        """Recipe and formats, as the bytes of a JSON text."""
+        return checkpoint.encode(self._plan)
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take the formats of a checkpoint; raises unless its recipe and layers are ours."""
+        self._plan = checkpoint.decode(state, self._plan)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_last": None}  # tensors with a history cannot be copied
+
+    def _parameters_of(self, layer: Layer) -> LayerParameters:
+        found = find(self.cells, layer.name)
+        assert isinstance(found, LayerParameters)
+        return found
+
+    def _run(self, given: Arguments) -> _Pass:
+        plan, tables = self._plan, fit_tables(self._plan.recipe)
+        input_format = plan.streams[INPUT]
+        values = round_values(given.values, input_format, self._dtype)
+        found = _Pass({INPUT: (values, given.lengths)}, {}, {})
+        for layer, sources in zip(
+            plan.network.layers, sources_of(plan.network.layers).values(), strict=True
+        ):
+            taken = [found.streams[source] for source in sources]
+            values, lengths = taken[0]
+            if isinstance(layer, Layer):
+                parameters, formats = self._parameters_of(layer), plan.cells[layer.name]
+                latent = parameters()
+                integer = quantize_layer(
+                    _with_parameters(layer, latent), formats, tables, plan.recipe
+                )
+                straight = parameters.straight(latent, integer, formats)
+                states = self._signature.states[1:] if layer.name in self._signature.stack else ()
+                output = run_layer(integer, values, straight, lengths, states)
+                values = output.values
+                found.layers[layer.name] = integer
+                found.outputs[layer.name] = output
+            else:
+                layer = quantize_stream_layer(layer, plan.streams[layer.name])
+                values, lengths = run_stream_layer(layer, [v for v, _ in taken], lengths)
+            found.streams[layer.name] = values, lengths
+        return found
+
+
+def _with_parameters(layer: Layer, values: dict[str, Tensor]) -> Layer:
+    arrays = {name: tensor.detach().double().numpy() for name, tensor in values.items()}
+    found = replace(layer, parameters=arrays)
+    found.check()
+    return found
+
+
+def _final_states(call: Call, given: Arguments, found: _Pass, name: str) -> Tensor:
+    """A state after each sequence's last timestep, (layers, batch, size) as torch has it."""
+    last = torch.from_numpy(given.lengths) - 1
+    states = [
+        found.streams[layer][0][last, torch.arange(len(last))]
+        if name == call.states[0]
+        else found.outputs[layer].states[name]
+        for layer in call.stack
+    ]
+    stacked = torch.stack(states)
+    return stacked[:, 0] if given.kind == "sequence" else stacked

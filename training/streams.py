@@ -1,0 +1,68 @@
+"""Stream layers as differentiable functions of torch tensors."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..compiler.errors import DeltaloomError, UnsupportedError
+from ..compiler.network import Network
+from ..compiler.streams import (
+    ArgMax,
+    Concatenate,
+    LastStep,
+    Pool,
+    Reverse,
+    StreamLayer,
+    Sum,
+)
+from .rounding import round_values
+
+__all__ = ["check_differentiable", "run_stream_layer"]
+
+
+def check_differentiable(network: Network) -> None:
+    """Raise UnsupportedError for a layer without a derivative."""
+    for layer in network.layers:
+        if isinstance(layer, ArgMax):
+            raise UnsupportedError(
+                f"Layer {layer.name} is an ArgMax, which has no derivative; train the network "
+                f"without it"
+            )
+
+
+def run_stream_layer(
+    layer: StreamLayer, values: Sequence[Tensor], lengths: np.ndarray
+) -> tuple[Tensor, np.ndarray]:
+    """Output (time, batch, features) and its lengths (batch,).
+
+    ``values`` are those of the layer's sources, all with the same ``lengths``; timesteps beyond a
+    sequence's length mean nothing.
+    """
+    batch = torch.arange(len(lengths))
+    ends = torch.from_numpy(lengths)
+    first = values[0]
+    times = torch.arange(len(first))[:, None]
+    match layer:
+        case LastStep():
+            return first[ends - 1, batch][None], np.ones_like(lengths)
+        case Reverse():
+            if max(lengths) > layer.max_steps:
+                raise DeltaloomError(
+                    f"Input must hold sequences of at most {layer.max_steps} timesteps, which is "
+                    f"what layer {layer.name} has room for, not of {max(lengths)}"
+                )
+            return first[(ends - 1 - times).clamp(min=0), batch], lengths
+        case Concatenate():
+            return torch.cat(list(values), dim=2), lengths
+        case Pool(function="max"):
+            living = (times < ends)[:, :, None]
+            lowest = first.masked_fill(~living, -torch.inf)
+            return lowest.max(dim=0, keepdim=True).values, np.ones_like(lengths)
+        case Sum(format=format):
+            assert format is not None
+            total = torch.stack(list(values)).double().sum(dim=0)
+            return round_values(total, format, first.dtype), lengths
+        case _:
+            raise TypeError(f"Layer must be a known stream layer, not {layer!r}")
