@@ -120,3 +120,12 @@ def test_rules(integer_network, name, changes, sentence):
     check_network(network)
     with pytest.raises(ValueError, match=f"^{sentence}"):
         check_network(with_convolution(network, name, **changes))
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_scatter_is_the_transpose_of_gather(dilation):
+    windows = convolution((4, 5), (3, 2), dilation=dilation)
+    rng = np.random.default_rng(0)
+    frames = rng.integers(-9, 9, (2, 3, 4 * 5 * 3))
+    others = rng.integers(-9, 9, (2, 3, windows.pixels, windows.taps * 3))
+    assert (windows.gather(frames) * others).sum() == (frames * windows.scatter(others)).sum()
