@@ -49,9 +49,15 @@ def manifest(design: Design) -> dict[str, Any]:
                 "units": layer.layer.units,
                 "skip": layer.layer.skip.value,
                 "lanes": layer.lanes,
-                "units_per_block": layer.units,
-                "folds": layer.folds,
-                "blocks": layer.blocks,
+                "stages": [
+                    {
+                        "units": stage.size,
+                        "units_per_block": stage.units,
+                        "folds": stage.folds,
+                        "blocks": stage.blocks,
+                    }
+                    for stage in layer.stages
+                ],
                 "accumulator_bits": layer.accumulator_width,
                 "cycles_per_dense_timestep": layer.dense_cycles,
             }

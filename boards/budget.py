@@ -3,7 +3,7 @@
 from ..compiler.errors import DoesNotFitError
 from ..compiler.graph import Activation, Mul
 from ..compiler.integer import IntegerNetwork
-from ..compiler.schedule import LayerSchedule, Schedule, rows_of, schedule
+from ..compiler.schedule import LayerSchedule, Schedule, most_useful_lanes, schedule
 from ..compiler.target import Target
 from ..hw.storage import layer_memories
 from .catalogue import Board
@@ -45,8 +45,11 @@ def need_of(folded: Schedule) -> Need:
         if layer.target.lane_multipliers:
             multipliers += layer.lanes
         luts += 2 * layer.lanes * layer.accumulator_width
-        rows = sum(len(row) for row in layer.rows) * layer.units
-        flip_flops += (layer.lanes + layer.drain_banks * rows) * layer.accumulator_width
+        held = sum(
+            stage.drain_banks * stage.units * sum(len(row) for row in stage.rows)
+            for stage in layer.stages
+        )
+        flip_flops += (layer.lanes + held) * layer.accumulator_width
     return Need(luts=luts, flip_flops=flip_flops, multipliers=multipliers, memories=tuple(memories))
 
 
@@ -61,7 +64,7 @@ def most_lanes(network: IntegerNetwork, board: Board) -> int:
     Where not even one lane a layer fits, that number: the check that follows says what limits.
     """
     low = len(network.computing)
-    high = max(low, sum(len(rows_of(layer)) * layer.channels for layer in network.computing))
+    high = max(low, sum(most_useful_lanes(layer) for layer in network.computing))
     while low < high:
         middle = (low + high + 1) // 2
         try:

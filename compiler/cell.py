@@ -41,6 +41,11 @@ class Value:
     def __mul__(self, other: Value) -> Value:
         return self._binary(Mul, other)
 
+    def named(self, name: str) -> Value:
+        """The same value under a name of its own."""
+        self._tracer.nodes[self.position] = replace(self.node, name=name)
+        return self
+
     def _activation(self, function: str) -> Value:
         name = self._tracer.fresh_name(function)
         node = Activation(name=name, size=self.node.size, operand=self.position, function=function)
@@ -97,11 +102,20 @@ class Cell:
     def step(self, x: Value, *states: Value) -> Value | tuple[Value, ...]:
         raise NotImplementedError
 
-    def affine(self, name: str, *operands: Value) -> Value:
-        """Sum of a matrix-vector product for each operand, and a bias; ``hidden_size`` rows."""
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """Elements of each state; a cell whose states differ overrides it."""
+        return (self.hidden_size,) * len(self.states)
+
+    def affine(self, name: str, *operands: Value, rows: int | None = None) -> Value:
+        """Sum of a matrix-vector product for each operand, and a bias.
+
+        It has ``hidden_size`` elements unless ``rows`` says otherwise. An operand is the input, a
+        state, or any value of the timestep, which is best given a name with :meth:`Value.named`.
+        """
         paths = tuple(Path(name=o.node.name, operand=o.position) for o in operands)
         tracer = operands[0]._tracer
-        return tracer.append(Affine(name=name, size=self.hidden_size, paths=paths))
+        return tracer.append(Affine(name=name, size=rows or self.hidden_size, paths=paths))
 
     def constant(self, name: str, beside: Value) -> Value:
         """A learned vector of the size of ``beside``, a value of the same timestep."""
@@ -112,7 +126,10 @@ def trace(cell: Cell) -> Graph:
     """Run the cell's equations once on symbolic values."""
     tracer = Tracer()
     x = tracer.append(Input(name="x", size=cell.input_size))
-    states = [tracer.append(State(name=name, size=cell.hidden_size)) for name in cell.states]
+    states = [
+        tracer.append(State(name=name, size=size))
+        for name, size in zip(cell.states, cell.state_sizes, strict=True)
+    ]
     results = cell.step(x, *states)
     results = results if isinstance(results, tuple) else (results,)
     if cell.states and len(results) != len(cell.states):

@@ -34,6 +34,7 @@ from .graph import (
 from .integer import MAX_ACCUMULATOR, MAX_ALIGNMENT, IntegerLayer, IntegerNetwork, Skip
 from .pwl import FUNCTIONS, MAX_SLOPE, MAX_WORD, PiecewiseLinear
 from .pwl_adaptive import MAX_SEGMENTS
+from .stages import levels_of
 from .streams import ArgMax, LastStep, Pool, Reverse
 from .wiring import INPUT, check_wiring, stream_formats, stream_sizes
 
@@ -100,7 +101,7 @@ def check_layer(layer: IntegerLayer) -> None:
     for affine in affines:
         for path in affine.paths:
             check_path(layer, affine, path)
-    check_operands(layer)
+    check_stages(layer)
     check_theta(layer)
     check_names("weights", layer, {a.key(p) for a in affines for p in a.paths}, set(layer.weights))
     check_names("biases", layer, {a.name for a in affines}, set(layer.biases))
@@ -183,32 +184,67 @@ def check_format(what: str, format: Format | None, width: int) -> Format:
 
 
 def check_path(layer: IntegerLayer, affine: Affine, path: Path) -> None:
-    """A path reads the layer's input, a state, or a state's rounding, by its name."""
+    """A path reads the input, a state, a rounding of one, or what the timestep has computed."""
     what = f"Path {layer.name}.{affine.key(path)}"
     check_format(what, path.format, MAX_PARAMETER)
     node = layer.graph.nodes[path.operand]
     source = layer.graph.nodes[node.operand] if isinstance(node, Rescale) else node
-    require(
-        isinstance(source, State) or isinstance(node, Input),
-        f"{what} must read the input, a state, or a state's rounding",
-    )
+    require(not isinstance(source, Constant), f"{what} must not read a constant")
     check_format(f"Operand of {what}", node.format, MAX_PARAMETER)
-    require(path.name == source.name, f"{what} must be named after {source.name}")
+    known = {n.name for n in layer.graph.nodes if isinstance(n, Input | State)}
+    if isinstance(source, Input | State):
+        require(path.name == source.name, f"{what} must be named after {source.name}")
+    else:
+        require(NAME.fullmatch(path.name) is not None, f"{what} must have an identifier as name")
+        require(path.name not in known, f"{what} must not be named after {path.name}")
     for _, other in layer.graph.of(Affine):
         for same in other.paths:
             require(
-                same.name != path.name or same.operand == path.operand,
+                (same.name == path.name) == (same.operand == path.operand),
                 f"{what} must read its operand in the format of {other.key(same)}",
             )
 
 
-def check_operands(layer: IntegerLayer) -> None:
-    """An engine has a list for the input, and one for a state at the most."""
-    sources = [type(layer.graph.nodes[operand.source]) for operand in layer.operands]
+def check_stages(layer: IntegerLayer) -> None:
+    """Each stage multiplies at most the input and one vector more, which it waits for.
+
+    The first one's is a state, those of the others are what the stage before computed; and the
+    state comes from the last stage, so that a timestep is over before the next one begins.
+    """
+    graph = layer.graph
+    what = f"Layer {layer.name}"
+    levels = {level for p, level in levels_of(layer).items() if p in dict(graph.of(Affine))}
     require(
-        sources in ([Input], [Input, State]),
-        f"Layer {layer.name} must multiply its input, and at most one state, with weights",
+        levels == set(range(len(levels))),
+        f"{what} must multiply what a stage computes from products in the stage that follows it",
     )
+    for stage in layer.stages:
+        sources = [type(graph.nodes[layer.operands[p].source]) for p in stage.operands]
+        awaited = [kind for kind in sources if kind is not Input]
+        if stage.number:
+            require(
+                len(awaited) == 1 and awaited[0] is not State,
+                f"{what} must multiply one vector that it computes, and nothing but the input "
+                f"beside it",
+            )
+        else:
+            require(
+                sources in ([Input], [Input, State]),
+                f"{what} must multiply its input, and at most one state, with weights",
+            )
+        sizes = {graph.nodes[position].size for position in stage.affines}
+        require(len(sizes) == 1, f"{what} must have gates of one size, not {sorted(sizes)}")
+        equal = all(graph.nodes[position].size == stage.size for position in stage.nodes)
+        require(equal, f"{what} must compute vectors of the size of their gates")
+    states = [o for o in layer.operands if isinstance(graph.nodes[o.source], State)]
+    last = len(layer.stages) - 1
+    if last:
+        following = [graph.next_of(operand.source) for operand in states]
+        require(
+            bool(states) and all(n in layer.stages[last].nodes for n in following),
+            f"{what} must multiply a state that the last of its {last + 1} stages gives",
+        )
+        require(not layer.convolutional, f"{what} must not have convolutions in {last + 1} stages")
 
 
 def check_theta(layer: IntegerLayer) -> None:

@@ -48,9 +48,9 @@ class ConvolutionalCell(Cell):
                 raise ValueError(f"{what} must be a positive integer, not {size!r}")
         super().__init__(channels * self.of_input.frame, hidden_channels * self.of_input.pixels)
 
-    def affine(self, name: str, *operands: Value) -> Value:
+    def affine(self, name: str, *operands: Value, rows: int | None = None) -> Value:
         """Sum of a convolution of each operand, and a bias, at every pixel."""
-        value = super().affine(name, *operands)
+        value = super().affine(name, *operands, rows=rows)
         node = value.node
         assert isinstance(node, Affine)
         paths = tuple(self._convolve(path) for path in node.paths)

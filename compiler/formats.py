@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .calibrate import Ranges, Statistics
+from .calibrate import STREAM, Ranges, Statistics
 from .errors import DeltaloomError
 from .fixed import Format
 from .graph import Affine, Input, State
@@ -58,7 +58,8 @@ def choose_formats(
     cells = {}
     for layer in network.computing:
         input = streams[sources_of(network.layers)[layer.name][0]]
-        operands = _operand_formats(layer, input, ranges, recipe)
+        statistics = ranges[sources_of(network.layers)[layer.name][0], STREAM]
+        operands = _operand_formats(layer, input, statistics, ranges, recipe)
         cells[layer.name] = LayerFormats(
             input=input,
             output=streams[layer.name],
@@ -74,14 +75,18 @@ def choose_formats(
 
 
 def _operand_formats(
-    layer: Layer, input: Format, ranges: Ranges, recipe: Recipe
+    layer: Layer, input: Format, stream: Statistics, ranges: Ranges, recipe: Recipe
 ) -> dict[str, Format]:
+    """An input that comes wider than the recipe wants it multiplied is rounded."""
     found = {}
     for _, affine in layer.graph.of(Affine):
         for path in affine.paths:
             match layer.graph.nodes[path.operand]:
                 case Input():
-                    found[path.name] = input
+                    width = recipe.activation_bits(layer.name, path.name)
+                    narrow = stream.format(width, recipe.clip)
+                    rounded = input.width > width and path.convolution is None
+                    found[path.name] = narrow if rounded else input
                     continue
                 case State():
                     statistics = _following(layer, path.operand, ranges)

@@ -1,80 +1,47 @@
-"""Stages of the gate pipeline: in which cycle each element-wise value of a unit is there."""
+"""Times of the gate pipeline: in which cycle each element-wise value of a unit is there."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from .graph import Activation, Add, Affine, Mul, Rescale, Sub
+from .stages import Stage
 
-from .graph import Activation, Add, Affine, Constant, Graph, Input, Mul, Rescale, State, Sub
-
-__all__ = ["ACTIVATION_LATENCY", "MULTIPLIER_LATENCY", "GateSchedule", "schedule_gates"]
+__all__ = ["ACTIVATION_LATENCY", "MULTIPLIER_LATENCY", "gate_times"]
 
 ACTIVATION_LATENCY = 4  # table address to result
 MULTIPLIER_LATENCY = 2  # operand and product registers
+PASSING_TIME = 2  # the earliest for what is kept for a timestep: its flags choose the address
 RESCALE_LATENCY = 1  # one register behind the sums, the rounding and the saturation
 
 
-@dataclass(frozen=True)
-class GateSchedule:
-    """When each node's value is there, in cycles after a unit's accumulators enter.
+def gate_times(stage: Stage) -> dict[int, int]:
+    """When each value of a stage is there, in cycles after a unit's accumulators enter.
 
-    Parameters
-    ----------
-    times : mapping of int to int
-        By node position. Nodes that are not part of the pipeline (the input, matrix-vector
-        operands, states that only they read) are missing.
-    memories : tuple of int
-        States that the pipeline reads, and therefore keeps in a memory.
-    constants : tuple of int
-        Constants that it reads.
+    Every node is placed as soon as its operands allow. What comes from a memory - states,
+    constants, the input, and what other stages computed - is read as late as its first reader
+    permits, so that it needs no balancing registers. By node position; nodes that the stage's
+    gate pipeline has nothing to do with are missing.
     """
-
-    times: Mapping[int, int]
-    memories: tuple[int, ...]
-    constants: tuple[int, ...]
-
-
-def schedule_gates(graph: Graph, operand_nodes: frozenset[int]) -> GateSchedule:
-    """Place the element-wise part of a quantized cell graph as soon as its operands allow.
-
-    States and constants are read from their memories as late as their first reader permits, so
-    that they need no balancing registers. ``operand_nodes`` are the nodes that feed matrix-vector
-    products alone.
-    """
-    memories = tuple(
-        position
-        for position, _ in graph.of(State)
-        if any(
-            not isinstance(graph.nodes[reader], Affine) and reader not in operand_nodes
-            for reader in graph.readers(position)
-        )
-    )
-    constants = tuple(position for position, _ in graph.of(Constant))
-    times: dict[int, int] = dict.fromkeys(memories + constants, 0)
-    for position, node in enumerate(graph.nodes):
-        if position in operand_nodes:
-            continue
-        match node:
-            case Input() | State() | Constant():
-                continue
+    graph = stage.layer.graph
+    held = [crossing.node for crossing in stage.crossings if crossing.held]
+    times = dict.fromkeys((*stage.states, *stage.constants, *held), 0)
+    passing = [crossing.node for crossing in stage.crossings if not crossing.held]
+    times |= dict.fromkeys([*passing, *([graph.input[0]] if stage.input else [])], PASSING_TIME)
+    stored = dict(times)
+    for position in sorted((*stage.affines, *stage.nodes)):
+        match graph.nodes[position]:
             case Affine():
                 times[position] = 0
-            case Rescale():
-                times[position] = times[node.operand] + RESCALE_LATENCY
-            case Activation():
-                exact = node.function == "relu"
-                times[position] = times[node.operand] + (0 if exact else ACTIVATION_LATENCY)
-            case Mul():
-                times[position] = max(times[node.a], times[node.b]) + MULTIPLIER_LATENCY
-            case Add() | Sub():
-                times[position] = max(times[node.a], times[node.b])
-            case _:
-                raise AssertionError(f"no stage for {node}")
-    for position in memories + constants:
-        readers = [
-            reader
-            for reader in graph.readers(position)
-            if reader in times and not isinstance(graph.nodes[reader], Affine)
-        ]
-        times[position] = min(
-            max(times[operand] for operand in graph.nodes[reader].operands) for reader in readers
-        )
-    return GateSchedule(times, memories, constants)
+            case Rescale(operand=operand):
+                times[position] = times[operand] + RESCALE_LATENCY
+            case Activation(operand=operand, function=function):
+                latency = 0 if function == "relu" else ACTIVATION_LATENCY
+                times[position] = times[operand] + latency
+            case Mul(a=a, b=b):
+                times[position] = max(times[a], times[b]) + MULTIPLIER_LATENCY
+            case Add(a=a, b=b) | Sub(a=a, b=b):
+                times[position] = max(times[a], times[b])
+            case node:
+                raise AssertionError(f"no place for {node}")
+    for position, earliest in stored.items():
+        readers = [reader for reader in graph.readers(position) if reader in stage.nodes]
+        entries = [max(times[operand] for operand in graph.nodes[r].operands) for r in readers]
+        times[position] = min(entries, default=earliest)
+    return times

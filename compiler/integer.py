@@ -9,8 +9,9 @@ import numpy as np
 
 from .convolution import Convolution
 from .fixed import Format, width_for
-from .graph import Affine, Graph, Path, Rescale, State
+from .graph import Affine, Graph, Input, Path, Rescale, State
 from .pwl import PiecewiseLinear
+from .stages import Stage, stages_of
 from .streams import Reverse, StreamLayer
 from .wiring import (
     Length,
@@ -54,16 +55,18 @@ class Skip(Enum):
 
 @dataclass(frozen=True)
 class Operand:
-    """A vector that weights are multiplied with: the input, or a state of the last timestep.
+    """A vector that weights are multiplied with.
+
+    It is the input, a state of the last timestep, or what this timestep has computed.
 
     Parameters
     ----------
     name : str
-        Name of the input or state.
+        Name of the input or state; of any other, the name that its paths have.
     node : int
         Position of the node that gives the integers: the source itself, or its rescaled form.
     source : int
-        Position of the input or state.
+        Position of the input or state; of any other, ``node``.
     size : int
         Elements.
     format : Format
@@ -91,6 +94,11 @@ class Operand:
     def columns(self) -> int:
         """Columns of the weights."""
         return self.channels * (self.convolution.taps if self.convolution else 1)
+
+    @property
+    def dense_entries(self) -> int:
+        """List entries that a row, at all pixels, meets if nothing is skipped."""
+        return self.convolution.matched * self.channels if self.convolution else self.size
 
 
 def largest_sums(products: Iterable[tuple[np.ndarray, Format, int]]) -> np.ndarray:
@@ -155,7 +163,7 @@ class IntegerLayer:
 
     @property
     def units(self) -> int:
-        """Elements of the layer's output; every gate has as many."""
+        """Elements of the layer's output."""
         return self.graph.nodes[self.graph.output].size
 
     @property
@@ -169,7 +177,7 @@ class IntegerLayer:
 
     @property
     def channels(self) -> int:
-        """Elements of a pixel of the output; every gate has as many rows of weights."""
+        """Elements of a pixel of the output."""
         return self.units // self.pixels
 
     @property
@@ -179,13 +187,14 @@ class IntegerLayer:
 
     @cached_property
     def operands(self) -> tuple[Operand, ...]:
-        """Matrix-vector operands: the input first, then states in their order."""
+        """Matrix-vector operands: the input first, then states, then what is computed."""
         found: dict[str, Operand] = {}
         for _, affine in self.graph.of(Affine):
             for path in affine.paths:
-                node = self.graph.nodes[path.operand]
+                node, name = self.graph.nodes[path.operand], path.name
                 source = node.operand if isinstance(node, Rescale) else path.operand
-                name = self.graph.nodes[source].name
+                if not isinstance(self.graph.nodes[source], Input | State):
+                    source = path.operand
                 operand = Operand(
                     name=name,
                     node=path.operand,
@@ -198,13 +207,10 @@ class IntegerLayer:
                 assert found.setdefault(name, operand) == operand, f"{name} in two formats"
         return tuple(sorted(found.values(), key=lambda operand: operand.source))
 
-    @property
-    def dense_entries(self) -> int:
-        """List entries that one row of every gate, at all pixels, meets if nothing is skipped."""
-        return sum(
-            operand.convolution.matched * operand.channels if operand.convolution else operand.size
-            for operand in self.operands
-        )
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """The parts of a timestep, in order."""
+        return stages_of(self)
 
     @property
     def recurrent(self) -> bool:

@@ -3,75 +3,106 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 from .errors import DeltaloomError
-from .gate_schedule import GateSchedule, schedule_gates
-from .graph import Affine, Input
 from .integer import IntegerLayer, IntegerNetwork, Skip
-from .target import GENERIC, SMALL_MEMORY, Target
+from .stage_schedule import (
+    DRAIN_LATENCY,
+    ENCODER_LATENCY,
+    ENTRY_LATENCY,
+    StageSchedule,
+    fold,
+    fold_stage,
+    rows_of,
+)
+from .target import GENERIC, Target
 
-__all__ = ["LayerSchedule", "Schedule", "schedule"]
+__all__ = [
+    "DRAIN_LATENCY",
+    "ENCODER_LATENCY",
+    "ENTRY_LATENCY",
+    "LayerSchedule",
+    "Schedule",
+    "most_useful_lanes",
+    "schedule",
+]
 
-ENTRY_LATENCY = 7  # list address to accumulator: entry, columns, address, weight, factors, product
-DRAIN_LATENCY = 3  # accumulator to the gate pipeline: bank, selected unit, biased sum
-SMALL_CHOICE = 8  # units that the drain selects from in one cycle
 RECEIVER_LATENCY = 2  # stream to encoder, while the element's hat is read
-ENCODER_LATENCY = 3  # element to listed entry: hat, difference, comparison
 QUEUE_LATENCY = 2  # output queue, from its entrance to its exit
-PINGPONG = 2  # lists of a kind: one is read while the next is filled
 
 
 @dataclass(frozen=True)
 class LayerSchedule:
-    """One layer on its lanes.
-
-    The rows of a unit are its gates; gates that read different operands (a GRU's two halves of n)
-    share a row. A block is ``units`` units with all their rows; where these are more than there
-    are lanes, the block walks its lists ``folds`` times.
+    """One layer on its lanes: its stages one after the other, on the same lanes and memories.
 
     Parameters
     ----------
-    layer : IntegerLayer
-        What is computed.
-    lanes : int
-        Multiply-accumulate lanes.
-    units, folds : int
-        Units of a block, and passes over the lists for each.
+    stages : tuple of StageSchedule
+        How each stage is folded.
     x_ahead : bool
-        Whether the lanes start on the next timestep's input while its state is not complete.
-    drain_banks : int
-        Finished blocks that may wait for the gate pipeline, 1 or 2.
-    target : Target
-        What the device family offers.
+        Whether the lanes start on the input while what else a stage multiplies is not complete.
     """
 
-    layer: IntegerLayer
-    lanes: int
-    units: int
-    folds: int
+    stages: tuple[StageSchedule, ...]
     x_ahead: bool
-    drain_banks: int
-    target: Target = GENERIC
-
-    @cached_property
-    def rows(self) -> tuple[tuple[int, ...], ...]:
-        """For each row of a unit, the affine nodes that it accumulates, by operand order."""
-        return rows_of(self.layer)
 
     @property
-    def blocks(self) -> int:
-        """Blocks of a timestep, or of a pixel."""
-        return -(-self.layer.channels // self.units)
+    def layer(self) -> IntegerLayer:
+        return self.stages[0].layer
+
+    @property
+    def lanes(self) -> int:
+        return self.stages[0].lanes
+
+    @property
+    def target(self) -> Target:
+        return self.stages[0].target
+
+    @property
+    def accumulator_width(self) -> int:
+        """Bits of every accumulator of the layer, from the actual weights."""
+        return self.stages[0].accumulator_width
+
+    @cached_property
+    def output(self) -> StageSchedule:
+        """The stage that gives the output."""
+        return next(stage for stage in self.stages if stage.gives_output)
+
+    @property
+    def folds(self) -> int:
+        """Folds of all stages; they are numbered through."""
+        return sum(stage.folds for stage in self.stages)
+
+    @cached_property
+    def first_fold(self) -> tuple[int, ...]:
+        """For each stage, its first fold."""
+        return starts_of([stage.folds for stage in self.stages])
 
     @property
     def passes(self) -> int:
-        """Walks over the lists in a timestep, or over a pixel's window."""
-        return self.blocks * self.folds
+        """Walks over lists in a timestep, or over a pixel's windows."""
+        return sum(stage.passes for stage in self.stages)
+
+    @cached_property
+    def first_pass(self) -> tuple[int, ...]:
+        """For each stage, its first pass; passes are numbered through all stages."""
+        return starts_of([stage.passes for stage in self.stages])
+
+    @cached_property
+    def first_word(self) -> tuple[int, ...]:
+        """For each stage, its first word in the weight memory."""
+        return starts_of([stage.passes * stage.columns for stage in self.stages])
+
+    @property
+    def words(self) -> int:
+        """Words of the weight memory: a weight for every lane each."""
+        return sum(stage.passes * stage.columns for stage in self.stages)
 
     @property
     def columns(self) -> int:
-        """Columns of the weights."""
-        return sum(operand.columns for operand in self.layer.operands)
+        """The most columns that a pass walks over."""
+        return max(stage.columns for stage in self.stages)
 
     @property
     def slots(self) -> int:
@@ -81,64 +112,23 @@ class LayerSchedule:
     @property
     def dense_cycles(self) -> int:
         """Cycles of a timestep that skips nothing, list walks alone."""
-        return self.passes * self.layer.dense_entries
+        return sum(stage.passes * stage.stage.dense_entries for stage in self.stages)
+
+    @property
+    def receiver_latency(self) -> int:
+        """Cycles from an input element to the encoder, for which it may have to be rounded."""
+        operand = self.layer.operands[0]
+        return RECEIVER_LATENCY + int(operand.node != operand.source)
 
     @property
     def keeps_sums(self) -> bool:
         """Whether accumulators are stored between passes."""
         return self.layer.skip is Skip.DELTA or self.x_ahead
 
-    @cached_property
-    def accumulator_width(self) -> int:
-        """Bits of every accumulator of the layer, from the actual weights."""
-        return max(self.layer.sum_width(affine) for _, affine in self.layer.graph.of(Affine))
 
-    @cached_property
-    def gates(self) -> GateSchedule:
-        recurrent = [
-            operand
-            for operand in self.layer.operands
-            if not isinstance(self.layer.graph.nodes[operand.source], Input)
-        ]
-        return schedule_gates(
-            self.layer.graph, frozenset(o.node for o in recurrent if o.node != o.source)
-        )
-
-    @property
-    def state_operand(self) -> str | None:
-        """Name of the state that is a matrix-vector operand, if there is one."""
-        return self.layer.operands[1].name if len(self.layer.operands) > 1 else None
-
-    @property
-    def drain_latency(self) -> int:
-        """Cycles from an accumulator to the gate pipeline.
-
-        A bias in block RAM comes a cycle later, and so does a unit that is one of many.
-        """
-        many = self.drain_banks * self.units > SMALL_CHOICE
-        return DRAIN_LATENCY + int(self.layer.channels > SMALL_MEMORY or many)
-
-    @cached_property
-    def output_time(self) -> int:
-        """Cycles from a unit's entry into the gate pipeline to its output element."""
-        return self.gates.times[self.layer.graph.output]
-
-    @cached_property
-    def operand_time(self) -> int:
-        """Cycles from a unit's entry into the gate pipeline to its state's next operand."""
-        operand = self.layer.operands[1]
-        following = self.gates.times[self.layer.graph.next_of(operand.source)]
-        return following + int(operand.node != operand.source)
-
-    @property
-    def output_depth(self) -> int:
-        """Elements that the output queue holds, so that only the sequencer has to wait."""
-        flight = ENTRY_LATENCY + self.drain_latency + self.output_time
-        return 1 << (2 * self.units + flight + 4 - 1).bit_length()
-
-    def place(self, unit: int, row: int) -> tuple[int, int]:
-        """Fold and lane that hold a row of a block's unit."""
-        return divmod(unit * len(self.rows) + row, self.lanes)
+def starts_of(counts: list[int]) -> tuple[int, ...]:
+    """Where each of several runs of so many things begins."""
+    return tuple(accumulate(counts, initial=0))[:-1]
 
 
 def spacing(skip: Skip) -> int:
@@ -147,40 +137,6 @@ def spacing(skip: Skip) -> int:
     A hat is read two cycles before its element comes and written two cycles after.
     """
     return 5 if skip is Skip.DELTA else 1
-
-
-def rows_of(layer: IntegerLayer) -> tuple[tuple[int, ...], ...]:
-    """Group the affine nodes of a layer into rows: nodes without a common operand share one."""
-    rows: list[list[int]] = []
-    reads: list[set[str]] = []
-    for position, affine in layer.graph.of(Affine):
-        names = {layer.operand_of(path).name for path in affine.paths}
-        for row, taken in zip(rows, reads, strict=True):
-            if not taken & names:
-                row.append(position)
-                taken |= names
-                break
-        else:
-            rows.append([position])
-            reads.append(names)
-    return tuple(tuple(row) for row in rows)
-
-
-def fold(lanes: int, rows: int, units: int) -> tuple[int, int]:
-    """Units a block, and folds: the fewest folds whose passes are within an eighth of the fewest.
-
-    Every fold holds the sums of all lanes until its block ends, which costs as much logic as the
-    lanes themselves; a few idle lanes cost less.
-    """
-    found = []
-    for folds in range(1, rows + 1):
-        block = min(lanes * folds // rows, units)
-        if block:
-            blocks = -(-units // block)
-            # Smaller blocks that need no more passes finish sooner.
-            found.append((blocks * folds, -(-units // blocks), folds))
-    fewest = min(passes for passes, _, _ in found)
-    return next((block, folds) for passes, block, folds in found if 8 * passes <= 9 * fewest)
 
 
 @dataclass(frozen=True)
@@ -198,24 +154,27 @@ class Schedule:
 
 
 def schedule_layer(layer: IntegerLayer, lanes: int, target: Target) -> LayerSchedule:
-    units, folds = fold(lanes, len(rows_of(layer)), layer.channels)
+    stages = tuple(fold_stage(stage, lanes, target) for stage in layer.stages)
     return LayerSchedule(
-        layer=layer,
-        lanes=lanes,
-        units=units,
-        folds=folds,
-        x_ahead=layer.recurrent
+        stages=stages,
+        x_ahead=any(stage.stage.awaited is not None for stage in stages)
         and not layer.convolutional
         and (layer.skip is Skip.DELTA or target.distributed_memory),
-        drain_banks=2 if units > 4 else 1,
-        target=target,
     )
 
 
 def steps_cycles(layer: IntegerLayer, lanes: int) -> int:
     """Cycles of a dense timestep, list walks alone."""
-    units, folds = fold(lanes, len(rows_of(layer)), layer.channels)
-    return -(-layer.channels // units) * folds * layer.dense_entries
+    cycles = 0
+    for stage in layer.stages:
+        units, folds = fold(lanes, len(rows_of(stage)), stage.channels)
+        cycles += -(-stage.channels // units) * folds * stage.dense_entries
+    return cycles
+
+
+def most_useful_lanes(layer: IntegerLayer) -> int:
+    """Lanes that are enough to hold every row of the largest stage at once."""
+    return max(len(rows_of(stage)) * stage.channels for stage in layer.stages)
 
 
 def balance(network: IntegerNetwork, lanes: int) -> dict[str, int]:
@@ -236,7 +195,7 @@ def balance(network: IntegerNetwork, lanes: int) -> dict[str, int]:
     while free:
         slowest = max(cycles, key=lambda name: cycles[name])
         layer, now = by_name[slowest], split[slowest]
-        most = len(rows_of(layer)) * layer.channels
+        most = most_useful_lanes(layer)
         for extra in range(1, min(free, most - now) + 1):
             faster = steps_cycles(layer, now + extra)
             if faster < cycles[slowest]:

@@ -2,7 +2,6 @@
 
 from .calibrate import STREAM, Ranges, Statistics
 from .fixed import Format
-from .graph import Affine
 from .network import Layer, Network
 from .recipe import Recipe
 from .streams import ArgMax, Concatenate, LastStep, Pool, Reverse, Window
@@ -81,6 +80,6 @@ def covering(formats: list[Format]) -> Format:
 def _asked(layer: Layer, statistics: Statistics, recipe: Recipe) -> Format:
     """The format that a cell wants of its input."""
     position, node = layer.graph.input
-    if any(position in affine.operands for _, affine in layer.graph.of(Affine)):
+    if layer.graph.only_multiplied(position):
         return statistics.format(recipe.activation_bits(layer.name, node.name), recipe.clip)
     return statistics.format(recipe.elementwise, "minmax")

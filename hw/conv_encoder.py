@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..compiler.schedule import PINGPONG
+from ..compiler.stages import PINGPONG
 from .delay import delayed
 from .encoder import Encoder, index_width
 from .ram_style import ram_attributes

@@ -63,19 +63,9 @@ class ConvolutionalEngine(Engine):
             ]
         tokens = self._delay_token(m, sequencer.token)
         lanes = self._connect_lanes(m, (x, h), tokens)
-        gates = self._connect_gates(m, lanes, tokens[ENTRY_LATENCY])
-        time = schedule.operand_time
-        m.d.comb += [
-            h.index_ahead.eq(gates.unit_two_before(time)),
-            h.valid.eq(gates.valid_at[time]),
-            h.index.eq(gates.unit_at[time]),
-            h.value.eq(gates.operand),
-            h.fresh.eq(gates.flags_at[time][0]),
-            h.listed.eq(~gates.flags_at[time][1]),
-            h.buffer.eq(~gates.flags_at[time][2]),
-            h.last.eq(gates.unit_at[time] == layer.units - 1),
-        ]
-        self._connect_output(m, gates, sequencer)
+        (gates,) = self._connect_gates(m, lanes, tokens[ENTRY_LATENCY])
+        self._connect_operand(m, schedule.output, gates, h)
+        self._connect_output(m, schedule.output, gates, sequencer)
         return m
 
     def _connect_lanes(self, m, encoders, tokens):

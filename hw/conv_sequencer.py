@@ -26,7 +26,7 @@ def window_token_layout(schedule):
             "captured": 1,  # the block ends: sums go to the gates
             "fold": range(schedule.folds),
             "slot": range(schedule.slots),
-            "base": range(max(2, schedule.passes * schedule.columns)),
+            "base": range(max(2, schedule.words)),
             "fresh": 1,  # the timestep is the first of its sequence
             "last": 1,  # the timestep is the last of its sequence
             "buffer": 1,  # the lists that the timestep reads
@@ -87,7 +87,7 @@ class WindowSequencer(wiring.Component):
         m = Module()
         schedule = self._schedule
         m.submodules.reader = reader = self._reader
-        m.submodules.reservation = reservation = Reservation(schedule)
+        m.submodules.reservation = reservation = Reservation(schedule.output)
         m.submodules.spans = spans = fifo.SyncFIFOBuffered(
             width=span_layout(schedule).size, depth=1 << spans_ahead(schedule.layer).bit_length()
         )

@@ -22,7 +22,7 @@ def span_layout(schedule):
         {
             "start": width,
             "count": width,
-            "offset": range(max(2, schedule.passes * schedule.columns)),  # modulo all addresses
+            "offset": range(max(2, schedule.words)),  # modulo all addresses
             "state": 1,  # it is of the state's list
             "real": 1,  # it has entries; else it stands in for a window without any
             "first": 1,  # it begins a pass

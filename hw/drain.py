@@ -18,8 +18,8 @@ class Drain(wiring.Component):
 
     Parameters
     ----------
-    schedule : LayerSchedule
-        Units, folds, banks.
+    schedule : StageSchedule
+        Units, folds, banks, and the pause between timesteps.
     sum_widths : list of int
         Bits of each lane's sums.
 
@@ -47,8 +47,8 @@ class Drain(wiring.Component):
         self._schedule = schedule
         self._sum_widths = sum_widths
         width, rows = schedule.accumulator_width, schedule.rows
-        unit = range(schedule.layer.units)
-        channel = range(schedule.layer.channels)
+        unit = range(schedule.size)
+        channel = range(schedule.channels)
         super().__init__(
             {
                 "sums": In(sum(sum_widths)),
@@ -101,13 +101,21 @@ class Drain(wiring.Component):
         fill, empty = Signal(), Signal()
         filled = Signal(range(schedule.drain_banks + 1))
         place = Signal(range(schedule.drain_banks * schedule.units))
-        done, emptied = Signal(), Signal()
-        tail = schedule.layer.channels - 1
+        go, done, emptied = Signal(), Signal(), Signal()
+        tail = schedule.channels - 1
         ends = range(schedule.units - 1, schedule.drain_banks * schedule.units, schedule.units)
         m.d.comb += [
+            go.eq(filled != 0),
             done.eq(place.matches(*ends) | (self.bias_unit == tail)),
-            emptied.eq((filled != 0) & done),
+            emptied.eq(go & done),
         ]
+        if schedule.pause:
+            wait = Signal(range(schedule.pause + 1))
+            m.d.comb += go.eq((filled != 0) & (wait == 0))
+            with m.If(go & (self.bias_unit == tail)):
+                m.d.sync += wait.eq(schedule.pause)
+            with m.Elif(wait != 0):
+                m.d.sync += wait.eq(wait - 1)
         m.d.sync += filled.eq(filled + self.captured - emptied)
         for n, bank in enumerate(banks):
             with m.If(self.captured & (fill == n)):
@@ -115,16 +123,16 @@ class Drain(wiring.Component):
         if len(banks) > 1:
             m.d.sync += [fill.eq(fill ^ self.captured), empty.eq(empty ^ emptied)]
         other = Mux(empty, 0, schedule.units) if len(banks) > 1 else 0
-        with m.If(filled != 0):
+        with m.If(go):
             m.d.sync += [
                 place.eq(Mux(done, other, place + 1)),
                 self.bias_unit.eq(Mux(self.bias_unit == tail, 0, self.bias_unit + 1)),
             ]
         number = self.bias_unit
-        if schedule.layer.pixels > 1:
+        if schedule.size > schedule.channels:
             number = Signal.like(self.unit, name="number")
-            with m.If(filled != 0):
-                over = number == schedule.layer.units - 1
+            with m.If(go):
+                over = number == schedule.size - 1
                 m.d.sync += number.eq(Mux(over, 0, number + 1))
 
         # From here on a unit moves a register a cycle.
@@ -136,7 +144,7 @@ class Drain(wiring.Component):
             self.unit_before.eq(before),
             self.unit_ahead.eq(ahead),
             self.unit.eq(delayed(m, ahead, 1, "unit")),
-            self.valid.eq(delayed(m, filled != 0, registers, "valid", reset_less=False)),
+            self.valid.eq(delayed(m, go, registers, "valid", reset_less=False)),
             self.unit_flags.eq(delayed(m, Mux(empty, flags[-1], flags[0]), registers, "flags")),
             self.accumulators.eq(selected),
         ]

@@ -5,7 +5,8 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.integer import Skip
-from ..compiler.schedule import ENCODER_LATENCY, PINGPONG
+from ..compiler.schedule import ENCODER_LATENCY
+from ..compiler.stages import PINGPONG
 from .delay import delayed
 from .ram_style import ram_attributes
 

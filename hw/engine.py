@@ -1,16 +1,21 @@
 """The engine: one recurrent layer on its lanes."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from dataclasses import replace
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, fifo, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..compiler.graph import State
 from ..compiler.schedule import ENTRY_LATENCY, LayerSchedule
+from .delay import delayed
 from .drain import Drain
-from .encoder import Encoder, entry_layout
+from .encoder import Encoder
 from .gates import GatePipeline
 from .lanes import Lanes
 from .ram_style import ram_attributes
 from .receiver import Receiver, element_layout
+from .rescale import Rescale
 from .sequencer import Sequencer
 from .weights import weight_memory
 
@@ -25,8 +30,9 @@ def output_layout(format):
 class Engine(wiring.Component):
     """Computes a layer, timestep after timestep and sequence after sequence.
 
-    Takes and gives an element a cycle. Only the sequencer waits: for the input, for the state's
-    list, and for room downstream.
+    Takes and gives an element a cycle. Only the sequencer waits: for the input, for the list that
+    a stage awaits, and for room downstream. All stages share the lanes, the weight memory and the
+    kept sums; each has its own drain and gate pipeline.
 
     Parameters
     ----------
@@ -56,58 +62,124 @@ class Engine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         schedule, layer = self._schedule, self._schedule.layer
-        m.submodules.receiver = receiver = Receiver(layer.operands[0], layer.skip)
-        m.submodules.x_encoder = x_encoder = Encoder(layer.operands[0], layer.skip, schedule.target)
         m.submodules.sequencer = sequencer = Sequencer(schedule)
-        wiring.connect(m, wiring.flipped(self.i), receiver.i)
-        m.d.comb += [
-            receiver.released.eq(sequencer.released),
-            x_encoder.index_ahead.eq(receiver.index_ahead),
-            x_encoder.valid.eq(receiver.valid),
-            x_encoder.index.eq(receiver.index),
-            x_encoder.value.eq(receiver.value),
-            x_encoder.fresh.eq(receiver.fresh),
-            x_encoder.listed.eq(1),
-            x_encoder.buffer.eq(receiver.buffer),
-            x_encoder.last.eq(receiver.last),
-            sequencer.x_first.eq(receiver.firsts),
-            sequencer.x_last.eq(receiver.lasts),
-            sequencer.x_wrote.eq(x_encoder.wrote),
-            sequencer.x_closed.eq(x_encoder.closed),
-            sequencer.x_buffer.eq(x_encoder.wrote_buffer),
-            x_encoder.read_address.eq(sequencer.x_address),
-            x_encoder.read_buffer.eq(sequencer.token.buffer),
-        ]
-        encoders = [x_encoder]
-        if layer.recurrent:
-            m.submodules.h_encoder = h_encoder = Encoder(
-                layer.operands[1], layer.skip, schedule.target
-            )
-            m.d.comb += [
-                sequencer.h_wrote.eq(h_encoder.wrote),
-                sequencer.h_closed.eq(h_encoder.closed),
-                sequencer.h_buffer.eq(h_encoder.wrote_buffer),
-                h_encoder.read_address.eq(sequencer.h_address),
-                h_encoder.read_buffer.eq(sequencer.token.buffer),
-            ]
-            encoders.append(h_encoder)
+        encoders = [self._connect_input(m, sequencer)]
+        for operand in layer.operands[1:]:
+            encoder = Encoder(operand, layer.skip, schedule.target)
+            m.submodules[f"{operand.name}_encoder"] = encoder
+            encoders.append(encoder)
         tokens = self._delay_token(m, sequencer.token)
         lanes = self._connect_lanes(m, encoders, tokens)
         gates = self._connect_gates(m, lanes, tokens[ENTRY_LATENCY])
-        if layer.recurrent:
-            time = schedule.operand_time
+        for stage, pipeline in zip(schedule.stages, gates, strict=True):
+            if stage.given is not None:
+                self._connect_operand(m, stage, pipeline, encoders[stage.given])
+            for crossing in stage.stage.crossings:
+                self._connect_crossing(m, crossing, gates)
+        for encoder in encoders:
+            address = sequencer.h_address if encoder is not encoders[0] else sequencer.x_address
             m.d.comb += [
-                h_encoder.index_ahead.eq(gates.unit_two_before(time)),
-                h_encoder.valid.eq(gates.valid_at[time]),
-                h_encoder.index.eq(gates.unit_at[time]),
-                h_encoder.value.eq(gates.operand),
-                h_encoder.fresh.eq(gates.flags_at[time][0]),
-                h_encoder.listed.eq(~gates.flags_at[time][1]),
-                h_encoder.buffer.eq(~gates.flags_at[time][2]),
-                h_encoder.last.eq(gates.unit_at[time] == layer.units - 1),
+                encoder.read_address.eq(address),
+                encoder.read_buffer.eq(sequencer.token.buffer),
             ]
-        self._connect_output(m, gates, sequencer)
+        if encoders[1:]:
+            m.d.comb += [
+                sequencer.h_wrote.eq(Cat(encoder.wrote for encoder in encoders[1:])),
+                sequencer.h_closed.eq(Cat(encoder.closed for encoder in encoders[1:])),
+                sequencer.h_buffer.eq(Cat(encoder.wrote_buffer for encoder in encoders[1:])),
+            ]
+        at = schedule.stages.index(schedule.output)
+        self._connect_output(m, schedule.output, gates[at], sequencer)
         return m
+
+    def _connect_input(self, m, sequencer):
+        """From the stream to the input's encoder, which is returned."""
+        layer = self._schedule.layer
+        operand = layer.operands[0]
+        m.submodules.receiver = receiver = Receiver(
+            replace(operand, format=layer.input_format), layer.skip
+        )
+        m.submodules.x_encoder = encoder = Encoder(operand, layer.skip, self._schedule.target)
+        wiring.connect(m, wiring.flipped(self.i), receiver.i)
+        names = ["index_ahead", "index", "fresh", "buffer", "last"]
+        value, rounding = receiver.value, int(operand.node != operand.source)
+        if rounding:
+            m.submodules.x_rounded = narrow = Rescale(layer.input_format, operand.format)
+            m.d.comb += narrow.i.eq(receiver.value)
+            value = narrow.o
+        valid = delayed(m, receiver.valid, rounding, "x_valid", reset_less=False)
+        for name in names:
+            held = delayed(m, getattr(receiver, name), rounding, f"x_{name}")
+            m.d.comb += getattr(encoder, name).eq(held)
+        m.d.comb += [
+            receiver.released.eq(sequencer.released),
+            encoder.value.eq(value),
+            encoder.valid.eq(valid),
+            encoder.listed.eq(1),
+            sequencer.x_first.eq(receiver.firsts),
+            sequencer.x_last.eq(receiver.lasts),
+            sequencer.x_wrote.eq(encoder.wrote),
+            sequencer.x_closed.eq(encoder.closed),
+            sequencer.x_buffer.eq(encoder.wrote_buffer),
+        ]
+        return encoder
+
+    def _connect_operand(self, m, schedule, gates, encoder):
+        """From the gate pipeline that gives a matrix-vector operand to its encoder.
+
+        A state is listed for the next timestep, unless the sequence ends.
+        """
+        time, operand = schedule.operand_time, schedule.layer.operands[schedule.given]
+        fresh, last, buffer = (gates.flags_at[time][bit] for bit in range(3))
+        state = isinstance(schedule.layer.graph.nodes[operand.source], State)
+        m.d.comb += [
+            encoder.index_ahead.eq(gates.unit_two_before(time)),
+            encoder.valid.eq(gates.valid_at[time]),
+            encoder.index.eq(gates.unit_at[time]),
+            encoder.value.eq(gates.operand),
+            encoder.fresh.eq(fresh),
+            encoder.listed.eq(~last if state else 1),
+            encoder.buffer.eq(~buffer if state else buffer),
+            encoder.last.eq(gates.unit_at[time] == schedule.size - 1),
+        ]
+
+    def _connect_crossing(self, m, crossing, gates):
+        """A memory between the gate pipelines of two stages.
+
+        A sequence's first timestep waits for nothing, so its first stage may write while the last
+        one of the timestep before still reads: each has a half of its own.
+        """
+        writer, reader = gates[crossing.writer], gates[crossing.reader]
+        nodes, stages = self._schedule.layer.graph.nodes, self._schedule.stages
+        source, node = nodes[crossing.source], nodes[crossing.node]
+        value = getattr(writer, f"export_{source.name}")
+        stored = memory.Memory(
+            shape=value.shape(),
+            depth=max(2, crossing.depth(source.size)),
+            init=[],
+            attrs=ram_attributes(crossing.depth(source.size), self._schedule.target),
+        )
+        name = f"{node.name}_to_{crossing.reader}"
+        m.submodules[name] = stored
+        write, read = stored.write_port(), stored.read_port()
+        written = stages[crossing.writer].times[crossing.source]
+        time = stages[crossing.reader].times[crossing.node]
+        word = Signal(value.shape(), name=f"{name}_word", reset_less=True)
+        m.d.comb += [
+            write.addr.eq(writer.unit_at[written]),
+            write.data.eq(value),
+            write.en.eq(writer.valid_at[written]),
+            read.addr.eq(reader.unit_two_before(time)),
+        ]
+        if not crossing.held:
+            m.d.comb += [
+                write.addr[-1].eq(writer.flags_at[written][2]),
+                read.addr[-1].eq(reader.flags_at[time - 2][2]),
+            ]
+        m.d.sync += word.eq(read.data)
+        target = getattr(reader, f"import_{node.name}")
+        with m.If(~reader.flags_at[time][0] if crossing.held else 1):
+            m.d.comb += target.eq(word)
 
     def _delay_token(self, m, token):
         """The token of each cycle since it was issued."""
@@ -122,25 +194,32 @@ class Engine(wiring.Component):
         """List entries (cycle 1), their columns (3, 4), products (6) and sums (7)."""
         schedule, layer = self._schedule, self._schedule.layer
         entries = []
-        for name, encoder in zip("xh", encoders, strict=False):
-            entry = Signal(encoder.entry.shape(), name=f"{name}_entry", reset_less=True)
+        for operand, encoder in zip(layer.operands, encoders, strict=True):
+            name = f"{operand.name}_entry"
+            entry = Signal(encoder.entry.shape(), name=name, reset_less=True)
             m.d.sync += entry.eq(encoder.entry)
             entries.append(entry)
-        column = entries[0].index
-        if layer.recurrent:
-            after = entries[1].index + layer.operands[0].size
+        x = entries[0]
+        column, widths, awaited = x.index, [len(x.value)], x.value
+        if entries[1:]:
+            stages = [stage.stage for stage in schedule.stages]
+            walked = [entries[stage.awaited or 0] for stage in stages]
+            starts = [layer.operands[0].size if stage.walks_input else 0 for stage in stages]
+            at = tokens[2].stage
+            after = Array(e.index + s for e, s in zip(walked, starts, strict=True))[at]
             column = Mux(tokens[2].state, after, column)
+            widths.append(max(len(entry.value) for entry in entries[1:]))
+            awaited = Array(entry.value for entry in walked)[at]
         m.submodules.weights = weights = weight_memory(schedule)
         read = weights.read_port()
         address = Signal.like(read.addr, reset_less=True)
         m.d.sync += address.eq(tokens[2].base + column)
 
-        widths = [entry_layout(operand, layer.skip)["value"].width for operand in layer.operands]
         m.submodules.lanes = lanes = Lanes(schedule, widths)
         m.d.comb += [
             read.addr.eq(address),
-            lanes.x_value.eq(entries[0].value),
-            lanes.h_value.eq(entries[-1].value),
+            lanes.x_value.eq(x.value),
+            lanes.h_value.eq(awaited),
             lanes.real.eq(tokens[2].real),
             lanes.state.eq(tokens[2].state),
             lanes.fold.eq(tokens[2].fold),
@@ -169,27 +248,61 @@ class Engine(wiring.Component):
         return lanes
 
     def _connect_gates(self, m, lanes, token):
+        """A drain and a gate pipeline for each stage; returns the pipelines."""
         schedule = self._schedule
-        m.submodules.drain = drain = Drain(schedule, lanes.sum_widths)
-        m.submodules.gates = gates = GatePipeline(schedule)
-        m.d.comb += [
-            drain.sums.eq(lanes.sums),
-            drain.store.eq(token.store),
-            drain.captured.eq(token.captured),
-            drain.fold.eq(token.fold),
-            drain.flags.eq(Cat(token.fresh, token.last, token.buffer)),
-            gates.bias_unit.eq(drain.bias_unit),
-            gates.unit_before.eq(drain.unit_before),
-            gates.unit_ahead.eq(drain.unit_ahead),
-            gates.valid.eq(drain.valid),
-            gates.unit.eq(drain.unit),
-            gates.flags.eq(drain.unit_flags),
-            gates.accumulators.eq(drain.accumulators),
-        ]
-        return gates
+        pipelines = []
+        for stage, first in zip(schedule.stages, schedule.first_fold, strict=True):
+            number = stage.stage.number
+            drain = Drain(stage, lanes.sum_widths)
+            gates = GatePipeline(stage)
+            m.submodules[f"drain{number or ''}"] = drain
+            m.submodules[f"gates{number or ''}"] = gates
+            mine = token.stage == number if schedule.stages[1:] else 1
+            m.d.comb += [
+                drain.sums.eq(lanes.sums),
+                drain.store.eq(token.store & mine),
+                drain.captured.eq(token.captured & mine),
+                drain.fold.eq(token.fold - first),
+                drain.flags.eq(Cat(token.fresh, token.last, token.buffer)),
+                gates.bias_unit.eq(drain.bias_unit),
+                gates.unit_before.eq(drain.unit_before),
+                gates.unit_ahead.eq(drain.unit_ahead),
+                gates.valid.eq(drain.valid),
+                gates.unit.eq(drain.unit),
+                gates.flags.eq(drain.unit_flags),
+                gates.accumulators.eq(drain.accumulators),
+            ]
+            if stage.stage.input:
+                self._keep_input(m, stage, gates)
+            pipelines.append(gates)
+        return pipelines
 
-    def _connect_output(self, m, gates, sequencer):
-        schedule = self._schedule
+    def _keep_input(self, m, schedule, gates):
+        """The input's elements, in their order, until the gate pipeline reads them."""
+        node = schedule.layer.graph.nodes[schedule.layer.graph.input[0]]
+        time, depth = schedule.times[schedule.layer.graph.input[0]], schedule.input_depth
+        m.submodules.inputs = kept = memory.Memory(
+            shape=self.i.p.value.shape(),
+            depth=depth,
+            init=[],
+            attrs=ram_attributes(depth, schedule.target),
+        )
+        write, read = kept.write_port(), kept.read_port()
+        word = Signal(self.i.p.value.shape(), name="input_word", reset_less=True)
+        place = Signal(range(depth))
+        m.d.comb += [
+            write.data.eq(self.i.p.value),
+            write.en.eq(self.i.valid & self.i.ready),
+            read.addr.eq(place),
+            getattr(gates, f"import_{node.name}").eq(word),
+        ]
+        m.d.sync += [
+            write.addr.eq(write.addr + write.en),
+            place.eq(place + gates.valid_at[time - 2]),
+            word.eq(read.data),
+        ]
+
+    def _connect_output(self, m, schedule, gates, sequencer):
         time = schedule.output_time
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(
             width=self.o.payload.shape().size, depth=schedule.output_depth
@@ -198,7 +311,7 @@ class Engine(wiring.Component):
         m.d.comb += [
             element.value.eq(gates.output),
             element.last.eq(gates.flags_at[time][1]),
-            element.end.eq(gates.unit_at[time] == schedule.layer.units - 1),
+            element.end.eq(gates.unit_at[time] == schedule.size - 1),
             queue.w_data.eq(element),
             queue.w_en.eq(gates.valid_at[time]),
             self.o.valid.eq(queue.r_rdy),

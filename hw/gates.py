@@ -6,7 +6,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.fixed import Format, half_unit, width_for
-from ..compiler.graph import Activation, Add, Affine, Constant, Mul, Rescale, State, Sub
+from ..compiler.graph import Activation, Add, Affine, Mul, Rescale, State, Sub
 from .delay import delayed
 from .multiplier import Multiplier
 from .pwl import Activation as PiecewiseLinear
@@ -14,11 +14,11 @@ from .ram_style import ram_attributes
 from .rescale import Rescale as Narrow
 from .rescale import shape_of
 
-__all__ = ["GatePipeline", "bias_layout"]
+__all__ = ["GatePipeline", "bias_layout", "imported"]
 
 
 def bias_table(schedule):
-    """By affine node in row order: what is added to its sums, int64 (channels,).
+    """By affine node of a stage, in row order: what is added to its sums, int64 (channels,).
 
     The bias and, so that it costs nothing, the half that rounding to the next format adds.
     """
@@ -41,16 +41,22 @@ def bias_layout(schedule):
     )
 
 
-class GatePipeline(wiring.Component):
-    """Adds biases and evaluates the cell's element-wise equations; never stalls.
+def imported(stage):
+    """Positions of the nodes whose values come from outside of a stage's gate pipeline."""
+    found = [crossing.node for crossing in stage.crossings]
+    return [*found, stage.layer.graph.input[0]] if stage.input else found
 
-    Stages come from the layer's :class:`~deltaloom.compiler.gate_schedule.GateSchedule`. The
-    states that the equations read are kept here; a sequence's first timestep reads zeros.
+
+class GatePipeline(wiring.Component):
+    """Adds biases and evaluates the element-wise equations of a stage; never stalls.
+
+    Values are where :func:`~deltaloom.compiler.gate_schedule.gate_times` says. The states that
+    the stage both reads and gives are kept here; a sequence's first timestep reads zeros.
 
     Parameters
     ----------
-    schedule : LayerSchedule
-        Cell graph, formats, tables, stages.
+    schedule : StageSchedule
+        Cell graph, formats, tables, times.
 
     Members
     -------
@@ -62,10 +68,15 @@ class GatePipeline(wiring.Component):
         Unit that enters; flags are: first and last timestep of its sequence, list buffer.
     accumulators : In
         Sums, without bias, of the unit that enters in the next cycle, row after row.
+    import_... : In
+        For each vector that comes from elsewhere, by its node's name: the word of the unit that
+        is in the cycle of the pipeline in which it is read.
+    export_... : Out
+        For each vector that other stages read, by its node's name, in its own cycle.
     output : Out
-        The layer's output element, ``output_time`` cycles later.
+        The layer's output element, ``output_time`` cycles later, if the stage gives it.
     operand : Out
-        The next timestep's matrix-vector operand, ``operand_time`` cycles later.
+        The next matrix-vector operand, ``operand_time`` cycles later, if the stage gives one.
     unit_at : Out
         The unit number of each cycle of the pipeline, from 0 cycles on; so ``valid_at`` and
         ``flags_at``.
@@ -73,57 +84,82 @@ class GatePipeline(wiring.Component):
 
     def __init__(self, schedule):
         self._schedule = schedule
-        layer = schedule.layer
-        self._operand = layer.operands[1] if layer.recurrent else None
+        layer, stage = schedule.layer, schedule.stage
+        nodes = layer.graph.nodes
+        self._operand = None if schedule.given is None else layer.operands[schedule.given]
         self.depth = max(
-            schedule.output_time,
+            schedule.output_time if schedule.gives_output else 0,
             schedule.operand_time if self._operand else 0,
-            *(schedule.gates.times[n] for n in layer.graph.next_states),
+            *schedule.stored.values(),
+            *(schedule.times[node] for node in imported(stage)),
         )
-        unit = range(layer.units)
+        unit = range(schedule.size)
         width = schedule.accumulator_width
         members = {
-            "bias_unit": In(range(layer.channels)),
+            "bias_unit": In(range(schedule.channels)),
             "unit_before": In(unit),
             "unit_ahead": In(unit),
             "valid": In(1),
             "unit": In(unit),
             "flags": In(3),
             "accumulators": In(width * sum(len(row) for row in schedule.rows)),
-            "output": Out(shape_of(layer.output_format)),
             "unit_at": Out(data.ArrayLayout(unit, self.depth + 1)),
             "valid_at": Out(self.depth + 1),
             "flags_at": Out(data.ArrayLayout(3, self.depth + 1)),
         }
+        for node in imported(stage):
+            members[f"import_{nodes[node].name}"] = In(shape_of(nodes[node].format))
+        for node in {crossing.source for crossing in stage.exports}:
+            members[f"export_{nodes[node].name}"] = Out(shape_of(nodes[node].format))
+        if schedule.gives_output:
+            members["output"] = Out(shape_of(layer.output_format))
         if self._operand:
             members["operand"] = Out(shape_of(self._operand.format))
         super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
-        schedule, graph = self._schedule, self._schedule.layer.graph
+        schedule, stage = self._schedule, self._schedule.stage
+        graph = schedule.layer.graph
         self._carry_units(m)
         self._values = {}  # (node, cycle) -> signal
         self._connect_affines(m)
-        for constant in schedule.gates.constants:
+        for constant in stage.constants:
             self._read_constant(m, constant)
-        memories = {state: self._read_state(m, state) for state in schedule.gates.memories}
-        for position, node in enumerate(graph.nodes):
-            if position in schedule.gates.times and not isinstance(node, Affine | State | Constant):
-                self._connect(m, position, node)
+        memories = {state: self._read_state(m, state) for state in stage.states}
+        for position in imported(stage):
+            word = getattr(self, f"import_{graph.nodes[position].name}")
+            self._values[position, schedule.times[position]] = word
+        for position in stage.nodes:
+            self._connect(m, position, graph.nodes[position])
         for state, stored in memories.items():
             self._write_state(m, state, stored)
-        m.d.comb += self.output.eq(self._at(m, graph.output, schedule.output_time))
+        for position in {crossing.source for crossing in stage.exports}:
+            value = self._at(m, position, schedule.times[position])
+            m.d.comb += getattr(self, f"export_{graph.nodes[position].name}").eq(value)
+        if schedule.gives_output:
+            m.d.comb += self.output.eq(self._at(m, graph.output, schedule.output_time))
         if self._operand:
-            following = graph.next_of(self._operand.source)
-            value = self._at(m, following, schedule.gates.times[following])
-            if self._operand.node != self._operand.source:
-                source = graph.nodes[following].format
-                m.submodules.operand = narrow = Narrow(source, self._operand.format)
-                m.d.comb += narrow.i.eq(value)
-                value = narrow.o
-            m.d.comb += self.operand.eq(value)
+            self._give_operand(m)
         return m
+
+    def _give_operand(self, m):
+        """A state is rounded here; what is multiplied in the same timestep is a node as it is."""
+        graph, time = self._schedule.layer.graph, self._schedule.operand_time
+        node = self._operand.node
+        if not isinstance(graph.nodes[self._operand.source], State):
+            m.d.comb += self.operand.eq(self._at(m, node, time))
+            return
+        following = graph.next_of(self._operand.source)
+        if node == self._operand.source:
+            m.d.comb += self.operand.eq(self._at(m, following, time))
+            return
+        source = graph.nodes[following].format
+        m.submodules.operand = narrow = Narrow(source, self._operand.format)
+        m.d.comb += [
+            narrow.i.eq(self._at(m, following, time - narrow.latency)),
+            self.operand.eq(narrow.o),
+        ]
 
     def _carry_units(self, m):
         unit, valid, flags = self.unit, self.valid, self.flags
@@ -158,9 +194,9 @@ class GatePipeline(wiring.Component):
         ]
         m.submodules.bias = bias = memory.Memory(
             shape=bias_layout(schedule),
-            depth=max(2, layer.channels),
+            depth=max(2, schedule.channels),
             init=rows,
-            attrs=ram_attributes(layer.channels, schedule.target, rom=True),
+            attrs=ram_attributes(schedule.channels, schedule.target, rom=True),
         )
         read = bias.read_port()
         m.d.comb += read.addr.eq(self.bias_unit)
@@ -189,13 +225,13 @@ class GatePipeline(wiring.Component):
         return word
 
     def _read_constant(self, m, position):
-        layer, time = self._schedule.layer, self._schedule.gates.times[position]
+        layer, time = self._schedule.layer, self._schedule.times[position]
         node = layer.graph.nodes[position]
         stored = memory.Memory(
             shape=shape_of(node.format),
-            depth=max(2, layer.units),
+            depth=max(2, node.size),
             init=layer.constants[node.name].tolist(),
-            attrs=ram_attributes(layer.units, self._schedule.target, rom=True),
+            attrs=ram_attributes(node.size, self._schedule.target, rom=True),
         )
         m.submodules[f"constant_{node.name}"] = stored
         self._values[position, time] = self._read(m, stored, time, node.name)
@@ -203,12 +239,12 @@ class GatePipeline(wiring.Component):
     def _read_state(self, m, position):
         """A state's value in its cycle of the pipeline; returns the memory that it comes from."""
         layer = self._schedule.layer
-        node, time = layer.graph.nodes[position], self._schedule.gates.times[position]
+        node, time = layer.graph.nodes[position], self._schedule.times[position]
         stored = memory.Memory(
             shape=shape_of(node.format),
-            depth=max(2, layer.units),
+            depth=max(2, node.size),
             init=[],
-            attrs=ram_attributes(layer.units, self._schedule.target),
+            attrs=ram_attributes(node.size, self._schedule.target),
         )
         m.submodules[f"state_{node.name}"] = stored
         word = self._read(m, stored, time, node.name)
@@ -219,7 +255,7 @@ class GatePipeline(wiring.Component):
         return stored
 
     def _write_state(self, m, position, stored):
-        graph, times = self._schedule.layer.graph, self._schedule.gates.times
+        graph, times = self._schedule.layer.graph, self._schedule.times
         following = graph.next_of(position)
         time = times[following]
         write = stored.write_port()
@@ -230,7 +266,7 @@ class GatePipeline(wiring.Component):
         ]
 
     def _connect(self, m, position, node):
-        layer, times = self._schedule.layer, self._schedule.gates.times
+        layer, times = self._schedule.layer, self._schedule.times
         nodes = layer.graph.nodes
         enter = max(times[operand] for operand in node.operands)
         operands = [self._at(m, operand, enter) for operand in node.operands]

@@ -11,13 +11,17 @@ __all__ = ["Lane", "Lanes", "lane_rows", "sum_widths", "weight_width"]
 
 
 def lane_rows(schedule, lane):
-    """For each fold, the row of a unit that a lane accumulates, or None."""
+    """For each fold of all stages, the row that a lane accumulates, or None.
+
+    A row is the affine nodes of a row of a unit, as in :attr:`StageSchedule.rows`.
+    """
     rows = [None] * schedule.folds
-    for unit in range(schedule.units):
-        for row in range(len(schedule.rows)):
-            fold, at = schedule.place(unit, row)
-            if at == lane:
-                rows[fold] = row
+    for stage, first in zip(schedule.stages, schedule.first_fold, strict=True):
+        for unit in range(stage.units):
+            for place, row in enumerate(stage.rows):
+                fold, at = stage.place(unit, place)
+                if at == lane:
+                    rows[first + fold] = row
     return rows
 
 
@@ -104,14 +108,14 @@ class Lanes(wiring.Component):
     schedule : LayerSchedule
         Lanes, folds and rows.
     entry_widths : sequence of int
-        Bits of the list values of each operand.
+        Bits of the list values of the input, and of whatever is awaited if anything is.
 
     Members
     -------
     x_value, h_value : In
         The entries' values, :attr:`latency` cycles before their product is in the sums.
     real, state, fold : In
-        Of the entry issued: it counts; it is of the state's list; its pass's fold.
+        Of the entry issued: it counts; it is of the awaited list; its pass's fold.
     weights : In(lanes * weight width)
         Two cycles later: the entry's column.
     valid, zero, load, product_state, product_fold : In
@@ -130,18 +134,18 @@ class Lanes(wiring.Component):
         layer, graph = schedule.layer, schedule.layer.graph
         self.weight_width = weight_width(layer)
         self._rows = [lane_rows(schedule, lane) for lane in range(schedule.lanes)]
-        self._shifts = []  # by row: of the input's values, of the state's
-        self._second = []  # by row: the same, whether they go to the second accumulator
-        for row in schedule.rows:
-            shifts, second = [0] * len(layer.operands), [0] * len(layer.operands)
+        self._shifts = {}  # by row: of the input's values, of the awaited vector's
+        self._second = {}  # by row: the same, whether they go to the second accumulator
+        for row in (row for stage in schedule.stages for row in stage.rows):
+            shifts, second = [0] * len(entry_widths), [0] * len(entry_widths)
             for n, position in enumerate(row):
                 affine = graph.nodes[position]
                 assert isinstance(affine, Affine)
                 for path in affine.paths:
-                    at = layer.operands.index(layer.operand_of(path))
+                    at = int(layer.operands.index(layer.operand_of(path)) != 0)
                     shifts[at], second[at] = layer.shift(affine, path), n
-            self._shifts.append(tuple(shifts))
-            self._second.append(tuple(second))
+            self._shifts[row] = tuple(shifts)
+            self._second[row] = tuple(second)
         self.sum_widths = sum_widths(schedule)
         fold = range(schedule.folds)
         super().__init__(
@@ -164,7 +168,7 @@ class Lanes(wiring.Component):
 
     def _over_folds(self, table, rows):
         """A lane's entries of a table by row, for each fold; folds without a row take any."""
-        known = next((table[row] for row in rows if row is not None), table[0])
+        known = next((table[row] for row in rows if row is not None), next(iter(table.values())))
         return tuple(known if row is None else table[row] for row in rows)
 
     def _factor(self, m, shifts, name):
@@ -239,6 +243,6 @@ def sum_widths(schedule):
     """Bits of each lane's accumulators: one, or two where a row of the lane needs them."""
     widths = []
     for lane in range(schedule.lanes):
-        rows = [schedule.rows[row] for row in lane_rows(schedule, lane) if row is not None]
+        rows = [row for row in lane_rows(schedule, lane) if row is not None]
         widths.append(schedule.accumulator_width * max(map(len, rows), default=1))
     return widths

@@ -1,6 +1,6 @@
 """How far the lists of the two timesteps in flight are filled."""
 
-from amaranth.hdl import Array, Module, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,46 +13,51 @@ def amount_layout(schedule):
 
 
 class ListStatus(wiring.Component):
-    """Counts entries by buffer, and tells of the buffer that is being walked and of the other.
+    """Counts entries by list and buffer, and tells of the walk at hand and of the one that follows.
+
+    A walk is a stage of a timestep: of the input's list, and of the list that the stage awaits.
+    After the last stage, that of the first one in the other buffer follows.
 
     Parameters
     ----------
     schedule : LayerSchedule
-        Columns, and whether there is a state's list at all.
+        Columns and stages.
 
     Members
     -------
     x_wrote, x_closed, x_buffer, h_wrote, h_closed, h_buffer, x_first : In
         As in :class:`Sequencer`.
-    buffer : In(1)
-        The buffer that is being walked.
+    buffer, stage : In
+        What is being walked.
     released : In(1)
         It has been walked for the last time.
     x : Out(amount_layout)
-        Entries of the input's list; it is complete when it is asked for.
+        Entries of the input's list, if the stage walks it; it is complete when it is asked for.
     h, both : Out(amount_layout)
-        Entries of the state's list and of both together, one that is being written included.
+        Entries of the awaited list and of both together, one that is being written included.
     closed, ready : Out(1)
-        The state's list is complete; the input's list is complete.
+        The awaited list is complete; the input's list is complete.
     grows : Out(1)
-        The state's list is being written to.
+        The awaited list is being written to.
     other_x, other_both, other_closed, other_ready : Out
-        The same of the other buffer.
+        The same of the walk that follows.
     """
 
     def __init__(self, schedule):
-        self._recurrent = schedule.layer.recurrent
+        self._stages = [stage.stage for stage in schedule.stages]
         self._amount = amount = amount_layout(schedule)
+        lists = max(1, len(schedule.layer.operands) - 1)
         super().__init__(
             {
                 "x_wrote": In(1),
                 "x_closed": In(1),
                 "x_buffer": In(1),
                 "x_first": In(2),
-                "h_wrote": In(1),
-                "h_closed": In(1),
-                "h_buffer": In(1),
+                "h_wrote": In(lists),
+                "h_closed": In(lists),
+                "h_buffer": In(lists),
                 "buffer": In(1),
+                "stage": In(range(len(self._stages))),
                 "released": In(1),
                 "x": Out(amount),
                 "h": Out(amount),
@@ -83,37 +88,63 @@ class ListStatus(wiring.Component):
             m.d.sync += amount.eq(0)
         return amount, following
 
+    def _flag(self, m, name, set, released):
+        """Holds from the cycle after ``set`` to the one after ``released``."""
+        flag = Signal(name=name)
+        with m.If(set):
+            m.d.sync += flag.eq(1)
+        with m.If(released):
+            m.d.sync += flag.eq(0)
+        return flag
+
+    def _watch(self, m, b):
+        """What there is to know of a buffer, for each stage."""
+        x_wrote = self.x_wrote & (self.x_buffer == b)
+        x_closed = self.x_closed & (self.x_buffer == b)
+        released = self.released & (self.buffer == b)
+        x = self._count(m, f"x{b}", x_wrote, 0, released)[0]
+        ready = self._flag(m, f"ready{b}", x_closed, released)
+        found = []
+        for stage in self._stages:
+            name = f"{stage.number}_{b}" if stage.number else str(b)
+            at = 0 if stage.awaited is None else stage.awaited - 1
+            mine = self.h_buffer[at] == b
+            grows = Signal(name=f"grows{name}")
+            m.d.comb += grows.eq(self.h_wrote[at] & mine)
+            h = self._count(m, f"h{name}", grows, 0, released)[1]
+            both, closes = h, self.h_closed[at] & mine
+            if stage.walks_input:
+                both = self._count(m, f"both{name}", x_wrote, grows, released)[1]
+            if not stage.number:
+                # A sequence's first timestep has a state of zeros: an empty list, complete at once.
+                closes |= x_closed if stage.awaited is None else x_closed & self.x_first[b]
+            found.append(
+                {
+                    "x": x if stage.walks_input else Const(0, self._amount.size),
+                    "h": h,
+                    "both": both,
+                    "closed": self._flag(m, f"closed{name}", closes, released),
+                    "ready": Const(1) if stage.number else ready,
+                    "grows": grows,
+                }
+            )
+        return found
+
     def elaborate(self, platform):
         m = Module()
-        x, h, both = [], [], []
-        closed, ready, grows = Signal(2), Signal(2), Signal(2)
-        for b in (0, 1):
-            x_wrote = self.x_wrote & (self.x_buffer == b)
-            x_closed = self.x_closed & (self.x_buffer == b)
-            released = self.released & (self.buffer == b)
-            # A sequence's first timestep has a state of zeros: an empty list, complete at once.
-            complete = x_closed & self.x_first[b] if self._recurrent else x_closed
-            m.d.comb += grows[b].eq(self.h_wrote & (self.h_buffer == b))
-            x.append(self._count(m, f"x{b}", x_wrote, 0, released)[0])
-            h.append(self._count(m, f"h{b}", grows[b], 0, released)[1])
-            both.append(self._count(m, f"both{b}", x_wrote, grows[b], released)[1])
-            with m.If(x_closed):
-                m.d.sync += ready[b].eq(1)
-            with m.If(complete | (self.h_closed & (self.h_buffer == b))):
-                m.d.sync += closed[b].eq(1)
-            with m.If(released):
-                m.d.sync += [closed[b].eq(0), ready[b].eq(0)]
-        here, other = self.buffer, ~self.buffer
-        m.d.comb += [
-            self.x.eq(Array(x)[here]),
-            self.h.eq(Array(h)[here]),
-            self.both.eq(Array(both)[here]),
-            self.closed.eq(closed.bit_select(here, 1)),
-            self.ready.eq(ready.bit_select(here, 1)),
-            self.grows.eq(grows.bit_select(here, 1)),
-            self.other_x.eq(Array(x)[other]),
-            self.other_both.eq(Array(both)[other]),
-            self.other_closed.eq(closed.bit_select(other, 1)),
-            self.other_ready.eq(ready.bit_select(other, 1)),
-        ]
+        buffers = [self._watch(m, b) for b in (0, 1)]
+        walk = Cat(self.buffer, self.stage)
+        here, other = [], []
+        for number in range(1 << len(self.stage)):
+            stage = min(number, len(self._stages) - 1)
+            here += [buffers[b][stage] for b in (0, 1)]
+            if stage == len(self._stages) - 1:
+                other += [buffers[not b][0] for b in (0, 1)]
+            else:
+                other += [buffers[b][stage + 1] for b in (0, 1)]
+        for name in ("x", "h", "both", "closed", "ready", "grows"):
+            m.d.comb += getattr(self, name).eq(Array(each[name] for each in here)[walk])
+        for name in ("x", "both", "closed", "ready"):
+            value = Array(each[name] for each in other)[walk]
+            m.d.comb += getattr(self, f"other_{name}").eq(value)
         return m

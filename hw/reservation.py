@@ -12,8 +12,8 @@ class Reservation(wiring.Component):
 
     Parameters
     ----------
-    schedule : LayerSchedule
-        Units a block, drain banks, depth of the output queue.
+    schedule : StageSchedule
+        Units a block, drain banks, depth of the output queue if the stage gives the output.
 
     Members
     -------
@@ -37,17 +37,24 @@ class Reservation(wiring.Component):
         m = Module()
         schedule = self._schedule
         full, banks = schedule.units, schedule.drain_banks
-        tail = schedule.layer.channels - (schedule.blocks - 1) * full
+        tail = schedule.channels - (schedule.blocks - 1) * full
+        pause = schedule.pause
 
         units = Signal(range(full + 1))
-        busy = Signal(range(banks * full + 2))  # cycles until the drain has emptied all its banks
-        newest = Signal.like(units)  # units of the block that came last
-        credit = Signal(range(schedule.output_depth + 1), init=schedule.output_depth)
-        m.d.comb += units.eq(Mux(self.tail, tail, full))
+        cycles = Signal(range(full + pause + 1))  # that the drain takes for them
+        busy = Signal(range(banks * (full + pause) + 2))  # cycles until it has emptied all banks
+        newest = Signal.like(cycles)  # those of the block that came last
+        depth = schedule.output_depth if schedule.gives_output else 0
+        credit = Signal(range(depth + 1), init=depth)
+        m.d.comb += [
+            units.eq(Mux(self.tail, tail, full)),
+            cycles.eq(Mux(self.tail, tail + pause, full)),
+        ]
 
         def fits(busy, newest, credit):
             # The oldest bank is free once no more than the newer one is left.
-            return (busy <= (newest + 1 if banks > 1 else 1)) & (credit >= full)
+            free = busy <= (newest + 1 if banks > 1 else 1)
+            return free & (credit >= full) if depth else free
 
         # Whether a block ends now is known late: both cases are worked out beside it.
         idle_busy, idle_credit = Signal.like(busy), Signal.like(credit)
@@ -55,15 +62,15 @@ class Reservation(wiring.Component):
         m.d.comb += [
             idle_busy.eq(Mux(busy == 0, 0, busy - 1)),
             idle_credit.eq(credit + self.popped),
-            next_busy.eq(idle_busy + units),
+            next_busy.eq(idle_busy + cycles),
             next_credit.eq(idle_credit - units),
         ]
         with m.If(self.captured):
             m.d.sync += [
                 busy.eq(next_busy),
                 credit.eq(next_credit),
-                newest.eq(units),
-                self.fits.eq(fits(next_busy, units, next_credit)),
+                newest.eq(cycles),
+                self.fits.eq(fits(next_busy, cycles, next_credit)),
             ]
         with m.Else():
             m.d.sync += [

@@ -1,6 +1,6 @@
 """The sequencer: which list entry meets which block, and the one place that stalls."""
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Array, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,14 +17,15 @@ def token_layout(schedule):
         {
             "valid": 1,  # an entry is issued
             "real": 1,  # it is not the stand-in for an empty list
-            "state": 1,  # it comes from the state's list
+            "state": 1,  # it comes from the awaited list
             "zero": 1,  # accumulators start from zero
             "load": 1,  # accumulators start from the kept sums
             "store": 1,  # the pass ends: sums are kept
             "captured": 1,  # the block ends: sums go to the gates
             "fold": range(schedule.folds),
             "number": range(schedule.passes),
-            "base": range(schedule.passes * schedule.columns),
+            "base": range(schedule.words),
+            "stage": range(len(schedule.stages)),
             "fresh": 1,  # the timestep is the first of its sequence
             "last": 1,  # the timestep is the last of its sequence
             "buffer": 1,  # the lists that the timestep reads
@@ -32,13 +33,19 @@ def token_layout(schedule):
     )
 
 
-class Sequencer(wiring.Component):
-    """Walks, for each pass, the input's list and then the state's; an entry a cycle.
+def ends_of(starts, count):
+    """The last place of each of several runs, which begin at ``starts``, of ``count`` in all."""
+    return [start - 1 for start in (*starts[1:], count)]
 
-    An entry is issued when it is known whether it is the last one of its pass. The last entry of a
-    block waits until the gate pipeline can take the block and the output queue its elements; so
-    nothing downstream ever waits. While the state's list is open, passes over the input's list
-    alone run ahead.
+
+class Sequencer(wiring.Component):
+    """Walks, for each pass, the input's list and then the awaited one; an entry a cycle.
+
+    What is awaited is a state in the first stage of a timestep, and in each later one what the
+    stage before it computes. An entry is issued when it is known whether it is the last one of its
+    pass. The last entry of a block waits until the gate pipeline can take the block and the output
+    queue its elements; so nothing downstream ever waits. While the awaited list is open, passes
+    over the input's list alone run ahead.
 
     Parameters
     ----------
@@ -51,8 +58,8 @@ class Sequencer(wiring.Component):
         The input's encoder writes an entry, or ends the list, of a buffer.
     x_first, x_last : In(2)
         For each buffer, whether its vector is the first or last one of a sequence.
-    h_wrote, h_closed, h_buffer : In(1)
-        The same of the state's encoder.
+    h_wrote, h_closed, h_buffer : In
+        The same of the encoder of each list that is awaited, a bit each.
     popped : In(1)
         An element leaves the output queue.
     x_address, h_address : Out
@@ -65,9 +72,10 @@ class Sequencer(wiring.Component):
 
     def __init__(self, schedule):
         self._schedule = schedule
-        operands = schedule.layer.operands
-        sizes = (operands[0].size, operands[1].size if len(operands) > 1 else 1)
+        x, *awaited = schedule.layer.operands
+        sizes = (x.size, max((operand.size for operand in awaited), default=1))
         addresses = [unsigned(max(1, (size - 1).bit_length())) for size in sizes]
+        lists = max(1, len(awaited))
         super().__init__(
             {
                 "x_wrote": In(1),
@@ -75,9 +83,9 @@ class Sequencer(wiring.Component):
                 "x_buffer": In(1),
                 "x_first": In(2),
                 "x_last": In(2),
-                "h_wrote": In(1),
-                "h_closed": In(1),
-                "h_buffer": In(1),
+                "h_wrote": In(lists),
+                "h_closed": In(lists),
+                "h_buffer": In(lists),
                 "popped": In(1),
                 "x_address": Out(addresses[0]),
                 "h_address": Out(addresses[1]),
@@ -87,6 +95,7 @@ class Sequencer(wiring.Component):
         )
         count = range(schedule.columns + 2)
         self._buffer = Signal()  # lists of this timestep
+        self._stage = Signal(range(len(schedule.stages)))
         self._active = Signal()
         self._bubble = Signal()
         self._ahead = Signal()  # this pass walks the input's list alone
@@ -94,7 +103,7 @@ class Sequencer(wiring.Component):
         self._number = Signal(range(schedule.passes))
         self._previous = Signal(range(schedule.passes))
         self._fold = Signal(range(schedule.folds))
-        self._base = Signal(range(schedule.passes * schedule.columns))
+        self._base = Signal(range(schedule.words))
         self._start = Signal(init=1)  # the pass has not issued yet
         self._in_x = Signal()
         self._state_alone = Signal()  # the pass continues one that ran ahead
@@ -108,41 +117,51 @@ class Sequencer(wiring.Component):
         m = Module()
         schedule = self._schedule
         m.submodules.lists = lists = ListStatus(schedule)
-        m.submodules.reservation = reservation = Reservation(schedule)
+        reservations = [Reservation(stage) for stage in schedule.stages]
+        for number, reservation in enumerate(reservations):
+            m.submodules[f"reservation{number or ''}"] = reservation
         for name in ("x_wrote", "x_closed", "x_buffer", "h_wrote", "h_closed", "h_buffer"):
             m.d.comb += getattr(lists, name).eq(getattr(self, name))
         m.d.comb += [
             lists.x_first.eq(self.x_first),
             lists.released.eq(self.released),
             lists.buffer.eq(self._buffer),
-            reservation.popped.eq(self.popped),
+            lists.stage.eq(self._stage),
         ]
 
-        last_fold = self._fold == schedule.folds - 1
-        last_pass = self._number == schedule.passes - 1
-        may_end = self._ahead | (lists.closed & (~last_fold | reservation.fits))
+        last_fold = self._fold.matches(*ends_of(schedule.first_fold, schedule.folds))
+        last_pass = self._number.matches(*ends_of(schedule.first_pass, schedule.passes))
+        last_stage = self._stage == len(schedule.stages) - 1
+        fits = Array(reservation.fits for reservation in reservations)[self._stage]
+        may_end = self._ahead | (lists.closed & (~last_fold | fits))
         issue, end, captured = Signal(), Signal(), Signal()
         m.d.comb += [
             issue.eq(self._active & ~self._bubble & (self._more | may_end)),
             end.eq(issue & ~self._more),
             captured.eq(end & ~self._ahead & last_fold),
-            reservation.captured.eq(captured),
-            reservation.tail.eq(last_pass),
-            self.released.eq(captured & last_pass),
+            self.released.eq(captured & last_pass & last_stage),
         ]
+        for number, reservation in enumerate(reservations):
+            m.d.comb += [
+                reservation.captured.eq(captured & (self._stage == number)),
+                reservation.tail.eq(last_pass),
+                reservation.popped.eq(self.popped),
+            ]
         self._drive_token(m, issue, end, captured)
         self._advance(m, lists, issue)
         with m.If(end):
-            self._next_pass(m, lists, last_fold, last_pass)
+            self._next_pass(m, lists, last_fold, last_pass, last_stage)
         with m.Elif(~self._active & lists.ready):
             m.d.sync += self._active.eq(1)
             self._begin_step(m, lists.x, lists.both, lists.closed)
         return m
 
     def _drive_token(self, m, issue, end, captured):
-        keeps = self._schedule.layer.skip is Skip.DELTA
         first = self.x_first.bit_select(self._buffer, 1)
-        zero = first if keeps else ~self._state_alone
+        zero = ~self._state_alone
+        if self._schedule.layer.skip is Skip.DELTA:
+            # A state is complete at once in a first timestep; what is computed is not.
+            zero = first & zero if len(self._schedule.stages) > 1 else first
         token = self.token
         m.d.comb += [
             self.x_address.eq(self._x_place),
@@ -157,6 +176,7 @@ class Sequencer(wiring.Component):
             token.fold.eq(self._fold),
             token.number.eq(self._number),
             token.base.eq(self._base),
+            token.stage.eq(self._stage),
             token.fresh.eq(first),
             token.last.eq(self.x_last.bit_select(self._buffer, 1)),
             token.buffer.eq(self._buffer),
@@ -196,25 +216,40 @@ class Sequencer(wiring.Component):
             self._more.eq(amount.many),
         ]
 
-    def _next_pass(self, m, lists, last_fold, last_pass):
+    def _next_pass(self, m, lists, last_fold, last_pass, last_stage):
         """Step from the end of a pass to the start of the next one."""
-        to_first = Signal()
+        schedule = self._schedule
+        to_first = Signal()  # to the first pass of this stage, or of the first one
+        stage = Signal.like(self._stage)
         number = Signal.like(self._number)
-        m.d.comb += [
-            to_first.eq(last_pass | (self._ahead & lists.closed)),
-            number.eq(Mux(to_first, 0, self._number + 1)),
-        ]
+        with m.If(~last_stage):
+            m.d.comb += to_first.eq(self._ahead & (lists.closed | last_pass))
+        with m.Else():
+            m.d.comb += to_first.eq(last_pass | (self._ahead & lists.closed))
+        with m.If(self._ahead | ~last_pass):
+            m.d.comb += stage.eq(self._stage)
+        with m.Elif(~last_stage):
+            m.d.comb += stage.eq(self._stage + 1)
+
+        def first(numbers):
+            """Where the stage that follows begins."""
+            return Array(numbers)[stage]
+
+        columns = Array(stage.columns for stage in schedule.stages)[self._stage]
+        m.d.comb += number.eq(Mux(to_first, first(schedule.first_pass), self._number + 1))
         m.d.sync += [
             self._previous.eq(self._number),
+            self._stage.eq(stage),
             self._number.eq(number),
-            self._fold.eq(Mux(to_first | last_fold, 0, self._fold + 1)),
-            self._base.eq(Mux(to_first, 0, self._base + self._schedule.columns)),
+            self._fold.eq(Mux(to_first | last_fold, first(schedule.first_fold), self._fold + 1)),
+            self._base.eq(Mux(to_first, first(schedule.first_word), self._base + columns)),
             self._start.eq(1),
             self._h_place.eq(0),
         ]
-        if self._schedule.keeps_sums:
+        if schedule.keeps_sums:
             # Sums that are being stored can't be loaded in the very next cycle but one.
-            back = (self._previous == 0) & (self._number != 0)
+            target = first(schedule.first_pass)
+            back = (self._previous == target) & (self._number != target)
             m.d.sync += self._bubble.eq(
                 self._start & Mux(to_first, back, self._number + 1 == self._previous)
             )
@@ -226,7 +261,10 @@ class Sequencer(wiring.Component):
             with m.Else():
                 self._begin_pass(m, lists.x, in_x=1, state_alone=0)
         with m.Elif(last_pass):
-            m.d.sync += [self._buffer.eq(~self._buffer), self._active.eq(lists.other_ready)]
+            m.d.sync += [
+                self._buffer.eq(self._buffer ^ last_stage),
+                self._active.eq(lists.other_ready),
+            ]
             self._begin_step(m, lists.other_x, lists.other_both, lists.other_closed)
         with m.Elif(self._number + 1 < self._ahead_done):
             self._begin_pass(m, lists.h, in_x=0, state_alone=1)

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from ..compiler.conv_schedule import Spans, spans_ahead
 from ..compiler.graph import Activation
 from ..compiler.integer import Skip
-from ..compiler.schedule import PINGPONG, LayerSchedule
+from ..compiler.schedule import LayerSchedule
+from ..compiler.stage_schedule import StageSchedule
+from ..compiler.stages import PINGPONG
 from .conv_encoder import ends_depth, ends_width
 from .conv_spans import span_layout, table_layouts
 from .encoder import entry_layout, index_width
@@ -40,15 +42,14 @@ class Storage:
 
 def layer_memories(schedule: LayerSchedule) -> list[Storage]:
     """The memories of a layer's engine."""
-    layer, nodes = schedule.layer, schedule.layer.graph.nodes
+    layer, target = schedule.layer, schedule.target
     found = []
 
     def add(name: str, width: int, depth: int, block_ram: bool | None = None) -> None:
-        inside = in_block_ram(depth, schedule.target) if block_ram is None else block_ram
+        inside = in_block_ram(depth, target) if block_ram is None else block_ram
         found.append(Storage(name, width, depth, inside))
 
-    words = schedule.passes * schedule.columns
-    add("weights", weight_width(layer) * schedule.lanes, words, True)
+    add("weights", weight_width(layer) * schedule.lanes, schedule.words, True)
     if schedule.keeps_sums:
         add("kept", sum(sum_widths(schedule)), schedule.slots)
     for operand in layer.operands:
@@ -56,24 +57,43 @@ def layer_memories(schedule: LayerSchedule) -> list[Storage]:
         add(f"{operand.name}_list", entry.size, PINGPONG << index_width(operand.size))
         if layer.skip is Skip.DELTA:
             add(f"{operand.name}_hat", operand.format.width, operand.size)
-    add("bias", bias_layout(schedule).size, layer.channels, in_block_ram(layer.channels))
     if layer.convolutional:
         found += window_memories(schedule)
-    for position in schedule.gates.memories:
-        state = nodes[position]
-        assert state.format is not None
-        add(f"state_{state.name}", state.format.width, layer.units)
-    for position in schedule.gates.constants:
-        constant = nodes[position]
-        assert constant.format is not None
-        block_ram = in_block_ram(layer.units)
-        add(f"constant_{constant.name}", constant.format.width, layer.units, block_ram)
+    for stage in schedule.stages:
+        found += stage_memories(stage)
     for _, activation in layer.graph.of(Activation):
         table = layer.tables.get(activation.name)
         if table is not None and table.knots is None:
             segments = len(table.base)
             add(activation.name, line_layout(table).size, segments, in_block_ram(segments))
-    add("queue", output_layout(layer.output_format).size, schedule.output_depth)
+    add("queue", output_layout(layer.output_format).size, schedule.output.output_depth)
+    return found
+
+
+def stage_memories(schedule: StageSchedule) -> list[Storage]:
+    """Those of a stage's gate pipeline, and of what it takes from other stages."""
+    stage, target = schedule.stage, schedule.target
+    number = stage.number or ""
+    found = []
+
+    def add(name: str, node: int, *, depth: int = 0, rom: bool = False) -> None:
+        vector = stage.layer.graph.nodes[node]
+        assert vector.format is not None
+        depth = depth or vector.size
+        inside = in_block_ram(depth) if rom else in_block_ram(depth, target)
+        found.append(Storage(f"{name}_{vector.name}", vector.format.width, depth, inside))
+
+    width, channels = bias_layout(schedule).size, schedule.channels
+    found.append(Storage(f"bias{number}", width, channels, in_block_ram(channels)))
+    for position in stage.states:
+        add("state", position)
+    for position in stage.constants:
+        add(f"constant{number}", position, rom=True)
+    for crossing in stage.crossings:
+        size = stage.layer.graph.nodes[crossing.node].size
+        add(f"crossing{number}", crossing.node, depth=crossing.depth(size))
+    if stage.input:
+        add("kept", stage.layer.graph.input[0], depth=schedule.input_depth)
     return found
 
 

@@ -10,19 +10,26 @@ __all__ = ["weight_memory", "weight_words"]
 
 
 def weight_words(schedule):
-    """Int64 (passes * columns, lanes): what each lane multiplies at ``number * columns + column``.
+    """Int64 (words, lanes): what each lane multiplies, stage after stage.
 
-    The state's columns follow the input's.
+    Within a stage it is at ``number * columns + column`` for its pass of that number; the columns
+    of what it awaits follow the input's.
     """
+    return np.concatenate([stage_words(stage) for stage in schedule.stages])
+
+
+def stage_words(schedule):
+    """The words of one stage."""
     layer, graph = schedule.layer, schedule.layer.graph
-    starts = np.cumsum([0, *(operand.columns for operand in layer.operands)])
+    places = schedule.stage.operands
+    starts = np.cumsum([0, *(layer.operands[place].columns for place in places)])
     matrices = []  # by row of a unit: (units, columns)
     for row in schedule.rows:
         matrix = np.zeros((schedule.blocks * schedule.units, schedule.columns), dtype=np.int64)
         for position in row:
             affine = graph.nodes[position]
             for path in affine.paths:
-                start = starts[layer.operands.index(layer.operand_of(path))]
+                start = starts[places.index(layer.operands.index(layer.operand_of(path)))]
                 weights = layer.weights[affine.key(path)]
                 matrix[: len(weights), start : start + weights.shape[1]] = weights
         matrices.append(matrix.reshape(schedule.blocks, schedule.units, schedule.columns))

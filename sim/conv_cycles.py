@@ -28,6 +28,7 @@ class WindowModel(EngineModel):
     def _run_timestep(self, ready: int, last: bool) -> None:
         """Walk all windows of a frame whose list is complete from cycle ``ready`` on."""
         schedule, layer = self._schedule, self._schedule.layer
+        folded, drain = schedule.output, self._drains[0]
         counts = [
             self._counts(places, fired.reshape(-1, operand.channels).sum(axis=1)).tolist()
             for places, fired, operand in zip(
@@ -41,12 +42,12 @@ class WindowModel(EngineModel):
         for pixel in range(layer.pixels):
             needed = int(there[self._needed[pixel]])
             for number in range(schedule.passes):
-                block, fold = divmod(number, schedule.folds)
+                block, fold = divmod(number, folded.folds)
                 asked = max(ready, self._asked + 1, self._ended[-PASSES_AHEAD] + 1)
                 end = self._walk(counts[0][pixel], counts[1][pixel], asked, needed)
-                if fold == schedule.folds - 1:
-                    end = self._reserve(end)
-                    state_times.append(self._finish_block(block, end, last))
+                if fold == folded.folds - 1:
+                    end = drain.reserve(end)
+                    state_times.append(self._finish_block(drain, block, end, last))
                 self._issued = end
                 self._ended = [*self._ended[1:], end]
         self.released.append(end)

@@ -13,16 +13,46 @@ from ..compiler.schedule import (
     ENCODER_LATENCY,
     ENTRY_LATENCY,
     QUEUE_LATENCY,
-    RECEIVER_LATENCY,
     LayerSchedule,
     spacing,
 )
+from ..compiler.stage_schedule import StageSchedule
 from .golden import LayerTrace
 from .stream_cycles import LONG_AGO, Consumer, in_order
 
 __all__ = ["Columns", "EngineModel"]
 
 Array = np.ndarray
+
+
+class DrainModel:
+    """When the units of a stage's blocks enter the gate pipeline, and when there is room."""
+
+    def __init__(self, schedule: StageSchedule):
+        self.schedule = schedule
+        self._left = [LONG_AGO] * schedule.drain_banks  # when blocks have left
+        self._captured = 0
+        self.popped: list[int] = []  # when the elements of the output have left
+        tail = schedule.channels - (schedule.blocks - 1) * schedule.units
+        self._units = [schedule.units] * (schedule.blocks - 1) + [tail]
+
+    def reserve(self, end: int) -> int:
+        """When the last entry of a block may be issued, at the earliest in cycle ``end``."""
+        end = max(end, self._left[0])
+        if self.schedule.gives_output:
+            needed = self._captured + self.schedule.units - self.schedule.output_depth
+            if needed > 0:
+                end = max(end, self.popped[needed - 1] + 1)
+        return end
+
+    def enter(self, block: int, end: int) -> Array:
+        """Cycles in which the units of a block that ends in a cycle enter the gate pipeline."""
+        count = self._units[block]
+        start = max(end, self._left[-1])
+        pause = self.schedule.pause if block == self.schedule.blocks - 1 else 0
+        self._left = [*self._left[1:], start + count + pause]
+        self._captured += count
+        return start + ENTRY_LATENCY + self.schedule.drain_latency + np.arange(count)
 
 
 class EngineModel:
@@ -34,19 +64,13 @@ class EngineModel:
         self._sink = sink
         self.released: list[int] = []
         self._pause = max(0, spacing(schedule.layer.skip) - schedule.layer.input_size)
-        self._accepted: list[Array] = []
         self._taken = 0
         self._first = True
         self._next = 0
         self._late = 0
-        self._state_fired: Array | None = None
         self._state_visible = np.zeros(0, dtype=np.int64)
         self._previous_pass = 0
-        self._drained: list[int] = [LONG_AGO] * schedule.drain_banks  # when blocks have left
-        self._captured = 0
-        self._popped: list[int] = []
-        tail = schedule.layer.channels - (schedule.blocks - 1) * schedule.units
-        self._units = [schedule.units] * (schedule.blocks - 1) + [tail]
+        self._drains = [DrainModel(stage) for stage in schedule.stages]
 
     def take(self, available: Array, last: bool, gaps: Array | None = None) -> Array:
         earliest = self._next + (0 if gaps is None else int(gaps[0]))
@@ -59,48 +83,78 @@ class EngineModel:
         self._taken += len(times)
         if self._taken == self._schedule.layer.input_size:
             self._taken = 0
-            self._run_timestep(int(times[-1]) + RECEIVER_LATENCY + ENCODER_LATENCY, last)
+            ready = int(times[-1]) + self._schedule.receiver_latency + ENCODER_LATENCY
+            self._run_timestep(ready, last)
         return times
 
     def _run_timestep(self, ready: int, last: bool) -> None:
-        """Walk all passes of a timestep whose input list is complete from cycle ``ready`` on."""
+        """Walk all stages of a timestep whose input list is complete from cycle ``ready`` on."""
         schedule = self._schedule
         fired = self._columns.next(schedule.layer)
-        x_count, state_fired = int(fired[0].sum()), fired[-1]
-        if self._first or not schedule.layer.recurrent:
-            visible, closed = np.zeros(0, dtype=np.int64), ready
-        else:
-            visible, closed = self._state_visible[state_fired], int(self._state_visible[-1])
         decided = max(ready, self.released[-1] if self.released else ready)
         start = decided + 1
         if self.released and decided == self.released[-1]:
             start += self._late
-
-        ahead_done = 0
-        if schedule.x_ahead and x_count and closed > decided:
-            for number in range(schedule.passes):
-                end = start + x_count - 1
-                ahead_done = number + 1
-                over = closed <= end or ahead_done == schedule.passes
-                start = self._finish_pass(number, 0 if over else number + 1, x_count, end)
-                if over:
-                    break
-
-        state_times: list[Array] = []
-        for number in range(schedule.passes):
-            entries = len(visible) + (0 if number < ahead_done else x_count)
-            end = walk(start, entries, visible, closed)
-            block, fold = divmod(number, schedule.folds)
-            if fold == schedule.folds - 1:
-                end = self._reserve(end)
-                state_times.append(self._finish_block(block, end, last))
-            following = (number + 1) % schedule.passes
-            start = self._finish_pass(number, following, max(entries, 1), end)
+        nothing = np.zeros(0, dtype=np.int64)
+        visible, closed = nothing, ready
+        if schedule.layer.recurrent and not self._first:
+            visible, closed = self._state_visible[fired[1]], int(self._state_visible[-1])
+        for number, drain in enumerate(self._drains):
+            stage = drain.schedule.stage
+            x_count = int(fired[0].sum()) if stage.walks_input else 0
+            listed, end, start = self._run_stage(
+                number, x_count, visible, closed, decided, start, last
+            )
+            decided = end
+            if number + 1 < len(self._drains):
+                awaited = schedule.stages[number + 1].stage.awaited
+                assert awaited is not None
+                visible, closed = listed[fired[awaited]], int(listed[-1])
         # A pass that must leave a cycle for stored sums holds up the next timestep as well.
         self.released.append(end)
         self._late = start - end - 1
         self._first = last
-        self._state_visible = np.concatenate(state_times)
+        self._state_visible = listed
+
+    def _run_stage(
+        self,
+        number: int,
+        x_count: int,
+        visible: Array,
+        closed: int,
+        decided: int,
+        start: int,
+        last: bool,
+    ) -> tuple[Array, int, int]:
+        """Walk the passes of a stage that begins in cycle ``start``, as is decided in another one.
+
+        ``visible`` and ``closed`` are as in :func:`walk`. Returns when the entries of what the
+        stage gives are seen, the last entry's cycle, and the first one of what follows.
+        """
+        schedule, drain = self._schedule, self._drains[number]
+        folded, offset = drain.schedule, schedule.first_pass[number]
+        ahead_done = 0
+        if schedule.x_ahead and x_count and closed > decided:
+            for at in range(folded.passes):
+                end = start + x_count - 1
+                ahead_done = at + 1
+                over = closed <= end or ahead_done == folded.passes
+                following = offset + (0 if over else at + 1)
+                start = self._finish_pass(offset + at, following, x_count, end)
+                if over:
+                    break
+
+        listed: list[Array] = []
+        for at in range(folded.passes):
+            entries = len(visible) + (0 if at < ahead_done else x_count)
+            end = walk(start, entries, visible, closed)
+            block, fold = divmod(at, folded.folds)
+            if fold == folded.folds - 1:
+                end = drain.reserve(end)
+                listed.append(self._finish_block(drain, block, end, last))
+            following = (offset + at + 1) % schedule.passes
+            start = self._finish_pass(offset + at, following, max(entries, 1), end)
+        return np.concatenate(listed), end, start
 
     def _finish_pass(self, number: int, following: int, tokens: int, end: int) -> int:
         """First cycle in which the next pass may issue."""
@@ -108,27 +162,16 @@ class EngineModel:
         bubble = self._schedule.keeps_sums and tokens == 1 and following == before != number
         return end + 1 + int(bubble)
 
-    def _reserve(self, end: int) -> int:
-        """When the last entry of a block may be issued, at the earliest in cycle ``end``."""
-        schedule = self._schedule
-        end = max(end, self._drained[-schedule.drain_banks])
-        needed = self._captured + schedule.units - schedule.output_depth
-        if needed > 0:
-            end = max(end, self._popped[needed - 1] + 1)
-        return end
-
-    def _finish_block(self, block: int, end: int, last: bool) -> Array:
-        """Send a block's units through the gates; returns when their state entries are seen."""
-        schedule, count = self._schedule, self._units[block]
-        drain = max(end, self._drained[-1])
-        self._drained = [*self._drained[1:], drain + count]
-        self._captured += count
-        entered = drain + ENTRY_LATENCY + schedule.drain_latency + np.arange(count)
-        queued = entered + schedule.output_time + QUEUE_LATENCY
-        self._popped.extend(self._sink.take(queued, last).tolist())
-        if not schedule.layer.recurrent:
+    def _finish_block(self, drain: DrainModel, block: int, end: int, last: bool) -> Array:
+        """Send a block's units through the gates; returns when their list entries are seen."""
+        folded = drain.schedule
+        entered = drain.enter(block, end)
+        if folded.gives_output:
+            queued = entered + folded.output_time + QUEUE_LATENCY
+            drain.popped.extend(self._sink.take(queued, last).tolist())
+        if folded.given is None:
             return entered
-        return entered + schedule.operand_time + ENCODER_LATENCY
+        return entered + folded.operand_time + ENCODER_LATENCY
 
 
 def walk(start: int, entries: int, visible: Array, closed: int) -> int:

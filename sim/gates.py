@@ -28,6 +28,8 @@ class GateRows:
         Positions and nodes, in the order of their rows.
     of : dict of int to slice
         Rows of each affine, by position.
+    stages : dict of int to int
+        The stage of each affine, by position; the rows of a stage lie together.
     spans : dict of str to slice
         By operand: from the first to the last row of the gates that multiply it.
     total : int
@@ -40,10 +42,12 @@ class GateRows:
             for position, affine in layer.graph.of(Affine)
         }
 
-        def place(entry: tuple[int, Affine]) -> tuple[bool, ...]:
-            """Sorts gates of the same operands next to each other, as far as that goes."""
+        self.stages = {p: stage.number for stage in layer.stages for p in stage.affines}
+
+        def place(entry: tuple[int, Affine]) -> tuple[int, ...]:
+            """Sorts by stage, and gates of the same operands together as far as that goes."""
             uses = [operand.name in names[entry[0]] for operand in layer.operands]
-            return (not uses[0], *uses[1:])
+            return (self.stages[entry[0]], not uses[0], *uses[1:])
 
         self.affines = sorted(layer.graph.of(Affine), key=place)
         ends = np.cumsum([affine.rows for _, affine in self.affines]).tolist()
@@ -150,16 +154,21 @@ class GateSums:
         factors = self._columns(operand, values)
         sums[:, self._rows.spans[operand.name]] += factors @ self._matrices[operand.name]
 
-    def round(self, sums: Array, values: Values, count: Count | None) -> None:
-        """Put the rescaled sums of a timestep where the gates' readers find them."""
-        np.floor(sums, out=sums)
-        cut = np.minimum(np.maximum(sums, self._low), self._high)
+    def round(self, sums: Array, stage: int, values: Values, count: Count | None) -> None:
+        """Put the rescaled sums of a timestep's stage where its gates' readers find them."""
+        gates = {p: rows for p, rows in self._rows.of.items() if self._rows.stages[p] == stage}
+        start = min(rows.start for rows in gates.values())
+        span = slice(start, max(rows.stop for rows in gates.values()))
+        own = sums[:, span]
+        np.floor(own, out=own)
+        cut = np.minimum(np.maximum(own, self._low[span]), self._high[span])
         integers = cut.astype(np.int32)
         graph = self._layer.graph
-        for position, rows in self._rows.of.items():
+        for position, rows in gates.items():
             (reader,) = graph.readers(position)
             batch = len(sums) // self._layer.pixels
-            values[reader] = integers[:, rows].reshape(batch, -1)
+            here = slice(rows.start - start, rows.stop - start)
+            values[reader] = integers[:, here].reshape(batch, -1)
             if count:
-                wrong = cut[:, rows] != sums[:, rows]
+                wrong = cut[:, here] != own[:, here]
                 count(graph.nodes[reader].name, wrong.reshape(batch, -1))

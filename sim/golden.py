@@ -4,7 +4,7 @@ Vectorised over the batch. Integer matrix products go through floating-point BLA
 type that holds the proven bound of every partial sum exactly; all else is integer arithmetic.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -169,7 +169,7 @@ def _fired(layer: IntegerLayer, operand: Operand, used: Array) -> Array:
 
 
 class _LayerModel:
-    """One layer, its graph turned into a flat list of NumPy calls."""
+    """One layer, its graph turned into a flat list of NumPy calls for each stage."""
 
     def __init__(self, layer: IntegerLayer, watch: Watch | None):
         self.layer = layer
@@ -178,14 +178,21 @@ class _LayerModel:
         self._time = 0
         self._gates = GateSums(layer)
         graph = layer.graph
-        rounded = {graph.readers(position)[0] for position, _ in graph.of(Affine)}
-        operands = {operand.node for operand in layer.operands}
-        self._before: list[tuple[int, Step]] = []  # operands: rounded states
-        self._after: list[tuple[int, Step]] = []
-        for position, node in enumerate(graph.nodes):
-            if not isinstance(node, Input | State | Constant | Affine) and position not in rounded:
-                steps = self._before if position in operands else self._after
-                steps.append((position, elementwise_step(layer, position, self._count)))
+        summed = {graph.readers(position)[0] for position, _ in graph.of(Affine)}
+        self._known = [o for o in layer.operands if isinstance(graph.nodes[o.source], Input)]
+        self._waiting = [o for o in layer.operands if o not in self._known]
+        states = [o for o in self._waiting if o.node != o.source]
+        self._before = self._steps(operand.node for operand in states)
+        self._stages = [
+            (
+                [layer.operands[p] for p in stage.operands if layer.operands[p] in self._waiting],
+                self._steps(p for p in stage.nodes if p not in summed),
+            )
+            for stage in layer.stages
+        ]
+
+    def _steps(self, positions: Iterable[int]) -> list[tuple[int, Step]]:
+        return [(p, elementwise_step(self.layer, p, self._count)) for p in sorted(positions)]
 
     def _cut(self, name: str, cut: Array) -> None:
         assert self._watch is not None
@@ -195,32 +202,27 @@ class _LayerModel:
         """Outputs (time, batch, units) and, by operand, the values its kept sums stand for."""
         layer, graph = self.layer, self.layer.graph
         steps, batch, _ = inputs.shape
-        known = [o for o in layer.operands if isinstance(graph.nodes[o.source], Input)]
-        waiting = [o for o in layer.operands if o not in known]
-        used: dict[str, Array] = {o.name: _held(layer, o, inputs) for o in known}
-        history = {o.name: np.zeros((steps, batch, o.size), np.int32) for o in waiting}
+        used = {o.name: _held(layer, o, self._rounded(o, inputs)) for o in self._known}
+        history = {o.name: np.zeros((steps, batch, o.size), np.int32) for o in self._waiting}
         outputs = np.empty((steps, batch, layer.units), dtype=np.int64)
         values = self._initial_values(batch)
         following = [(p, graph.next_of(p)) for p, _ in graph.of(State)]
         chunk = max(1, CHUNK_ELEMENTS // (batch * layer.pixels * self._gates.total))
         for first in range(0, steps, chunk):
             times = slice(first, first + chunk)
-            ahead = self._gates.ahead([(o, used[o.name][times]) for o in known])
+            ahead = self._gates.ahead([(o, used[o.name][times]) for o in self._known])
             for time, sums in enumerate(ahead, first):
                 self._time = time
+                values[graph.input[0]] = inputs[time]
                 for at, step in self._before:
                     values[at] = step(values)
-                for operand in waiting:
-                    held = values[operand.node]
-                    if layer.skip is Skip.DELTA and operand.theta > 1 and time:
-                        before = history[operand.name][time - 1]
-                        held = np.where(abs(held - before) >= operand.theta, held, before)
-                    history[operand.name][time] = held
-                    self._gates.add(sums, operand, held)
-                self._gates.round(sums, values, self._count)
-                values[graph.input[0]] = inputs[time]
-                for at, step in self._after:
-                    values[at] = step(values)
+                for number, (operands, equations) in enumerate(self._stages):
+                    for operand in operands:
+                        held = self._used(operand, values[operand.node], history[operand.name])
+                        self._gates.add(sums, operand, held)
+                    self._gates.round(sums, number, values, self._count)
+                    for at, step in equations:
+                        values[at] = step(values)
                 outputs[time] = values[graph.output]
                 if self._watch:
                     self._watch.step(time, values)
@@ -228,6 +230,27 @@ class _LayerModel:
                 for (target, _), value in zip(following, moved, strict=True):
                     values[target] = value
         return outputs, used | history
+
+    def _rounded(self, operand: Operand, inputs: Array) -> Array:
+        """The input (time, batch, size) as it is multiplied."""
+        if operand.node == operand.source:
+            return inputs
+
+        def count(name: str, cut: Array) -> None:
+            for self._time, here in enumerate(cut):
+                self._cut(name, here)
+
+        step = elementwise_step(self.layer, operand.node, count if self._watch else None)
+        return step({operand.source: inputs})
+
+    def _used(self, operand: Operand, value: Array, history: Array) -> Array:
+        """What a timestep's value counts as; it is noted in the history."""
+        time = self._time
+        if self.layer.skip is Skip.DELTA and operand.theta > 1:
+            before = history[time - 1] if time else np.zeros_like(value)
+            value = np.where(abs(value - before) >= operand.theta, value, before)
+        history[time] = value
+        return value
 
     def _initial_values(self, batch: int) -> Values:
         """States, zero before a sequence, and constants."""

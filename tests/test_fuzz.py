@@ -7,6 +7,7 @@ from amaranth.back import rtlil, verilog
 from hypothesis import HealthCheck, Phase, given, reject, settings
 from hypothesis import strategies as st
 
+from deltaloom.compiler.cell import trace
 from deltaloom.compiler.cells import (
     GRU,
     LSTM,
@@ -15,15 +16,18 @@ from deltaloom.compiler.cells import (
     LiGRU,
     Linear,
     PeepholeLSTM,
+    ProjectedLSTM,
     ReluRNN,
+    ResetBeforeGRU,
 )
 from deltaloom.compiler.errors import DeltaloomError, ToolMissingError
+from deltaloom.compiler.graph import Affine
 from deltaloom.compiler.recipe import Recipe
-from deltaloom.compiler.schedule import rows_of
+from deltaloom.compiler.schedule import most_useful_lanes
 from deltaloom.compiler.target import Target
 from deltaloom.sim import cxxrtl, icarus, tools, verilator
 
-CELLS = [GRU, LSTM, RNN, Linear, ReluRNN, LiGRU, CoupledLSTM, PeepholeLSTM]
+PLAIN = [GRU, LSTM, RNN, Linear, ReluRNN, LiGRU, CoupledLSTM, PeepholeLSTM, ResetBeforeGRU]
 SIZES = st.integers(1, 12)
 
 SIMULATORS = {"cxxrtl": cxxrtl, "verilator": verilator, "icarus": icarus}
@@ -45,7 +49,11 @@ def profile(examples, *, shrink=True):
 def chains(draw):
     """One to three cells, and perhaps the selection of the last step behind one of them."""
     sizes = draw(st.lists(SIZES, min_size=2, max_size=4))
-    cells = [draw(st.sampled_from(CELLS))(*pair) for pair in zip(sizes, sizes[1:], strict=False)]
+    cells = []
+    for size, following in zip(sizes, sizes[1:], strict=False):
+        kind = draw(st.sampled_from([*PLAIN, ProjectedLSTM]))
+        projected = kind is ProjectedLSTM
+        cells.append(kind(size, draw(SIZES), following) if projected else kind(size, following))
     if draw(st.booleans()):
         cells.insert(draw(st.integers(1, len(cells))), "last")
     return cells
@@ -62,8 +70,7 @@ def recipes(draw, cells):
         theta = {
             f"l.{index}": {
                 operand: draw(st.integers(0, largest))
-                for operand in ("x", "h")
-                if operand == "x" or cell.states
+                for operand in sorted({p.name for _, a in trace(cell).of(Affine) for p in a.paths})
             }
             for index, cell in enumerate(cells)
             if cell != "last"
@@ -102,7 +109,7 @@ def case_of(integer_network, make_run):
         except DeltaloomError:  # weights of two bits that all round to zero, ...
             reject()
         lanes = {
-            layer.name: min(count, len(rows_of(layer)) * layer.units + 2)
+            layer.name: min(count, most_useful_lanes(layer) + 2)
             for layer, count in zip(network.computing, run["lanes"], strict=False)
         }
         options = {name: run[name] for name in ("lengths", "stall", "target", "seed")}

@@ -1,10 +1,10 @@
 """The recurrent cells, one a file: equations and nothing else."""
 
 from .conv_lstm import ConvLSTM, PeepholeConvLSTM
-from .gru import GRU
+from .gru import GRU, ResetBeforeGRU
 from .ligru import LiGRU
 from .linear import Linear
-from .lstm import LSTM, CoupledLSTM, PeepholeLSTM
+from .lstm import LSTM, CoupledLSTM, PeepholeLSTM, ProjectedLSTM
 from .rnn import RNN, ReluRNN
 
 __all__ = [
@@ -17,5 +17,7 @@ __all__ = [
     "Linear",
     "PeepholeConvLSTM",
     "PeepholeLSTM",
+    "ProjectedLSTM",
     "ReluRNN",
+    "ResetBeforeGRU",
 ]

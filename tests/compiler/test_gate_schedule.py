@@ -18,8 +18,8 @@ LATENCIES = {Mul: MULTIPLIER_LATENCY, Rescale: RESCALE_LATENCY, Add: 0, Sub: 0}
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("cell", CELLS, ids=lambda c: type(c).__name__)
 def test_every_value_comes_as_soon_as_its_operands_allow(integer_network, cell, recipe):
-    (folded,) = schedule(integer_network(cell, recipe=RECIPES[recipe]), 4).layers
-    graph, times = folded.layer.graph, folded.gates.times
+    folded = schedule(integer_network(cell, recipe=RECIPES[recipe]), 4).layers[0].output
+    graph, times = folded.layer.graph, folded.times
     for position, node in enumerate(graph.nodes):
         if position not in times or isinstance(node, State):
             continue
@@ -35,17 +35,17 @@ def test_every_value_comes_as_soon_as_its_operands_allow(integer_network, cell, 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda c: type(c).__name__)
 def test_states_are_read_just_in_time(integer_network, cell, recipe):
     """As late as the first element-wise reader's other operand, and never later."""
-    (folded,) = schedule(integer_network(cell, recipe=RECIPES[recipe]), 4).layers
-    graph, gates = folded.layer.graph, folded.gates
-    for state in gates.memories:
+    folded = schedule(integer_network(cell, recipe=RECIPES[recipe]), 4).layers[0].output
+    graph, times = folded.layer.graph, folded.times
+    for state in folded.stage.states:
         readers = [
             graph.nodes[reader]
             for reader in graph.readers(state)
-            if reader in gates.times and not isinstance(graph.nodes[reader], Affine)
+            if reader in times and not isinstance(graph.nodes[reader], Affine)
         ]
         assert readers
-        starts = [max(gates.times[o] for o in node.operands) for node in readers]
-        assert gates.times[state] == min(starts)
+        starts = [max(times[o] for o in node.operands) for node in readers]
+        assert times[state] == min(starts)
 
 
 def test_memories(integer_network):
@@ -56,14 +56,14 @@ def test_memories(integer_network):
         (RNN(3, 5), []),
         (Linear(3, 5), []),
     ):
-        (folded,) = schedule(integer_network(cell), 4).layers
-        assert [folded.layer.graph.nodes[p].name for p in folded.gates.memories] == names
+        folded = schedule(integer_network(cell), 4).layers[0].output
+        assert [folded.layer.graph.nodes[p].name for p in folded.stage.states] == names
 
 
 @pytest.mark.parametrize("recipe", [Recipe("int16", "int16"), Recipe(elementwise=8)], ids=str)
 @pytest.mark.parametrize("cell", [GRU(3, 5), LiGRU(3, 5)], ids=lambda c: type(c).__name__)
 def test_a_state_may_be_an_operand_as_it_is(integer_network, cell, recipe):
     """Operands as wide as the state: products and element-wise nodes read the same node."""
-    (folded,) = schedule(integer_network(cell, recipe=recipe), 4).layers
-    (state,) = folded.gates.memories
+    folded = schedule(integer_network(cell, recipe=recipe), 4).layers[0].output
+    (state,) = folded.stage.states
     assert folded.layer.operands[1].node == state

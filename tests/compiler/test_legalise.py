@@ -163,9 +163,10 @@ def test_wide_products_are_rounded_before_they_are_multiplied(make_network):
     assert len(layer.graph.readers(reader)) == 3
 
 
-def test_a_value_of_this_timestep_cannot_be_multiplied_yet(make_network):
+def test_products_of_products_have_to_feed_back(make_network):
     with pytest.raises(
-        DeltaloomError, match=r"must read the input, a state, or a state's rounding"
+        DeltaloomError,
+        match=r"^Layer rnn.0 must multiply a state that the last of its 2 stages gives$",
     ):
         legal(make_network(Deep(3, 3)))
 

@@ -4,18 +4,18 @@ import re
 import numpy as np
 import pytest
 
-from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear
+from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ProjectedLSTM, ResetBeforeGRU
 from deltaloom.compiler.errors import DeltaloomError
 from deltaloom.compiler.integer import Skip
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import (
     balance,
-    fold,
-    rows_of,
+    most_useful_lanes,
     schedule,
     spacing,
     steps_cycles,
 )
+from deltaloom.compiler.stage_schedule import fold, rows_of
 from deltaloom.compiler.target import GENERIC, Target
 
 
@@ -60,34 +60,40 @@ def test_fold_by_hand():
     assert fold(22, 3, 64) == (7, 1)  # 10 passes, where three folds would need 9
 
 
-@pytest.mark.parametrize("cell", [LSTM(2, 7), GRU(3, 5), RNN(2, 9), Linear(4, 3)])
+@pytest.mark.parametrize("cell", [LSTM(2, 7), GRU(3, 5), Linear(4, 3), ResetBeforeGRU(2, 9)])
 @pytest.mark.parametrize("lanes", [1, 2, 3, 5, 8, 13, 40])
 def test_place_is_one_to_one(integer_network, cell, lanes):
-    (folded,) = schedule(integer_network(cell), {"l.0": lanes}).layers
-    places = [
-        folded.place(unit, row) for unit in range(folded.units) for row in range(len(folded.rows))
-    ]
-    assert len(set(places)) == len(places)
-    assert all(0 <= fold < folded.folds and 0 <= lane < lanes for fold, lane in places)
+    (layer,) = schedule(integer_network(cell), {"l.0": lanes}).layers
+    for folded in layer.stages:
+        rows = range(len(folded.rows))
+        places = [folded.place(unit, row) for unit in range(folded.units) for row in rows]
+        assert len(set(places)) == len(places)
+        assert all(0 <= fold < folded.folds and 0 <= lane < lanes for fold, lane in places)
 
 
 @pytest.mark.parametrize(
     ("cell", "rows"),
     [
-        (LSTM(2, 3), [["i"], ["f"], ["g"], ["o"]]),
-        (GRU(2, 3), [["r"], ["z"], ["n_x", "n_h"]]),
-        (RNN(2, 3), [["n"]]),
-        (Linear(2, 3), [["y"]]),
+        (LSTM(2, 3), [[["i"], ["f"], ["g"], ["o"]]]),
+        (GRU(2, 3), [[["r"], ["z"], ["n_x", "n_h"]]]),
+        (RNN(2, 3), [[["n"]]]),
+        (Linear(2, 3), [[["y"]]]),
+        (ResetBeforeGRU(2, 3), [[["r"], ["z"]], [["n"]]]),
+        (ProjectedLSTM(2, 3, 2), [[["i"], ["f"], ["g"], ["o"]], [["p"]]]),
     ],
 )
 def test_gates_without_a_common_operand_share_a_row(integer_network, cell, rows):
     (layer,) = integer_network(cell).layers
-    assert [[layer.graph.nodes[p].name for p in row] for row in rows_of(layer)] == rows
+    found = [
+        [[layer.graph.nodes[p].name for p in row] for row in rows_of(stage)]
+        for stage in layer.stages
+    ]
+    assert found == rows
 
 
 @pytest.mark.parametrize("lanes", [3, 4, 7, 12, 25, 60, 500])
 def test_balance_is_as_fast_as_can_be(integer_network, lanes):
-    network = integer_network(LSTM(2, 3), GRU(3, 4), Linear(4, 2))
+    network = integer_network(LSTM(2, 3), ResetBeforeGRU(3, 4), Linear(4, 2))
     split = balance(network, lanes)
     layers = network.computing
     assert list(split) == [layer.name for layer in layers]
@@ -97,7 +103,7 @@ def test_balance_is_as_fast_as_can_be(integer_network, lanes):
     def slowest(counts):
         return max(steps_cycles(layer, n) for layer, n in zip(layers, counts, strict=True))
 
-    most = [len(rows_of(layer)) * layer.units for layer in layers]
+    most = [most_useful_lanes(layer) for layer in layers]
     best = min(
         slowest(counts)
         for counts in itertools.product(*(range(1, n + 1) for n in most))
@@ -113,13 +119,33 @@ def test_layer(integer_network, skip):
     gru, linear = folded.layers
     assert folded.lanes == 8
     assert folded.of("l.1") is linear
-    assert (gru.units, gru.folds, gru.blocks, gru.passes, gru.columns) == (2, 1, 4, 4, 10)
-    assert (linear.units, linear.blocks, linear.columns) == (2, 2, 7)
-    assert gru.state_operand == "h"
-    assert linear.state_operand is None
+    assert (gru.output.units, gru.output.blocks, gru.folds, gru.passes, gru.columns) == (
+        2,
+        4,
+        1,
+        4,
+        10,
+    )
+    assert (linear.output.units, linear.output.blocks, linear.columns) == (2, 2, 7)
     assert (gru.x_ahead, linear.x_ahead) == (True, False)
     assert gru.keeps_sums
     assert linear.keeps_sums == (skip == "delta")
+
+
+def test_stages_follow_each_other(integer_network):
+    """Passes, folds and words are numbered through, each stage with columns of its own."""
+    network = integer_network(ProjectedLSTM(3, 5, 2))
+    (folded,) = schedule(network, {"l.0": 8}).layers
+    assert [(stage.units, stage.blocks, stage.columns) for stage in folded.stages] == [
+        (2, 3, 5),
+        (2, 1, 5),
+    ]
+    assert (folded.first_pass, folded.passes) == ((0, 3), 4)
+    assert (folded.first_fold, folded.folds) == ((0, 1), 2)
+    assert (folded.first_word, folded.words) == ((0, 15), 20)
+    assert folded.dense_cycles == 3 * 5 + 5
+    assert folded.output is folded.stages[1]
+    assert most_useful_lanes(folded.layer) == 20
 
 
 def test_x_ahead_needs_kept_sums_or_cheap_memory(integer_network):
@@ -149,8 +175,9 @@ def test_accumulator_holds_the_worst_input_and_no_bit_more(integer_network):
 def test_output_queue_has_room_for_all_in_flight(integer_network):
     for hidden, lanes in ((1, 1), (9, 9), (40, 40)):
         (folded,) = schedule(integer_network(RNN(2, hidden)), {"l.0": lanes}).layers
-        assert folded.output_depth & (folded.output_depth - 1) == 0
-        assert folded.output_depth >= 2 * folded.units + folded.output_time + 10
+        stage = folded.output
+        assert stage.output_depth & (stage.output_depth - 1) == 0
+        assert stage.output_depth >= 2 * stage.units + stage.output_time + 10
 
 
 def test_spacing_covers_the_hat():

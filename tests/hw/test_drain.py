@@ -41,8 +41,8 @@ def unit_word(folded, widths, sums, unit):
 def test_units_leave_in_order(cycles, integer_network, name, idle):
     """Passes end as soon as the banks allow, or later; each unit's cycle is told beforehand."""
     cell, lanes = CASES[name]
-    (folded,) = schedule(integer_network(cell), {"l.0": lanes}).layers
-    widths, rng = sum_widths(folded), np.random.default_rng(0)
+    (layer,) = schedule(integer_network(cell), {"l.0": lanes}).layers
+    folded, widths, rng = layer.output, sum_widths(layer), np.random.default_rng(0)
     columns = {key: [] for key in ("sums", "store", "captured", "fold", "flags")}
     want, leaves = [], []  # what leaves, and the cycle in which each bank's last unit is selected
     free = 0  # first cycle in which the drain may select a new block's unit

@@ -52,7 +52,7 @@ def sums_of(folded, x, h):
 def test_timesteps(bench, integer_network, cell, recipe):
     """Units one after the other, timestep by timestep; the second one of them begins anew."""
     network = integer_network(cell, recipe=recipe)
-    (folded,) = schedule(network, 4).layers
+    folded = schedule(network, 4).layers[0].output
     layer, rng = folded.layer, np.random.default_rng(0)
     low, high = network.input_format.min, network.input_format.max
     inputs = rng.integers(low, high + 1, (STEPS, cell.input_size))
@@ -105,6 +105,6 @@ def test_timesteps(bench, integer_network, cell, recipe):
 
 def test_no_register_before_a_sum_is_rounded(integer_network):
     """Sums and biases enter in the cycle that the schedule calls 0."""
-    (folded,) = schedule(integer_network(LSTM(3, 5)), 4).layers
-    times = folded.gates.times
+    folded = schedule(integer_network(LSTM(3, 5)), 4).layers[0].output
+    times = folded.times
     assert {times[position] for position, _ in folded.layer.graph.of(Affine)} == {0}

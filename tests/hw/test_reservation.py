@@ -38,7 +38,7 @@ class Room:
 )
 @pytest.mark.parametrize("pace", [0.05, 0.6, 1.0], ids="popped {}".format)
 def test_room(bench, integer_network, hidden, lanes, pace):
-    (folded,) = schedule(integer_network(RNN(2, hidden)), {"l.0": lanes}).layers
+    folded = schedule(integer_network(RNN(2, hidden)), {"l.0": lanes}).layers[0].output
     dut, room, rng = Reservation(folded), Room(folded), np.random.default_rng(0)
     tail = hidden - (folded.blocks - 1) * folded.units
     inside = blocked = 0

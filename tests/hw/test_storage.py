@@ -5,7 +5,17 @@ import re
 import pytest
 from amaranth.back import rtlil
 
-from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, PeepholeConvLSTM, ReluRNN
+from deltaloom.compiler.cells import (
+    GRU,
+    LSTM,
+    RNN,
+    Linear,
+    PeepholeConvLSTM,
+    PeepholeLSTM,
+    ProjectedLSTM,
+    ReluRNN,
+    ResetBeforeGRU,
+)
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import schedule
 from deltaloom.compiler.target import GENERIC, Target
@@ -31,8 +41,11 @@ MEMORY = re.compile(r"((?: *attribute [^\n]*\n)*) *memory width (\d+) size (\d+)
         (ReluRNN(1, 1), 1),
         (Linear(5, 3), 2),
         (Linear(2, 90, "tanh"), 4),
+        (PeepholeLSTM(2, 3), 4),
+        (ProjectedLSTM(7, 70, 5), 16),
+        (ResetBeforeGRU(3, 67), 8),
     ],
-    ids=["LSTM", "GRU", "RNN", "ReluRNN", "Linear", "Linear tanh"],
+    ids=lambda value: getattr(type(value), "__name__", None) if hasattr(value, "step") else None,
 )
 def test_lists_every_memory_of_the_engine(integer_network, cell, lanes, target, skip):
     network = integer_network(cell, recipe=Recipe(skip=skip))

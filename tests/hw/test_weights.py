@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import Fragment
 
-from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear
+from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ProjectedLSTM, ResetBeforeGRU
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import schedule
 from deltaloom.hw.lanes import weight_width
@@ -17,6 +17,10 @@ CASES = [
     (GRU(1, 1), 9),
     (RNN(5, 11), 4),
     (Linear(5, 3), 2),
+    (ResetBeforeGRU(3, 5), 4),
+    (ResetBeforeGRU(2, 7), 1),
+    (ProjectedLSTM(3, 5, 7), 8),
+    (ProjectedLSTM(1, 4, 1), 3),
 ]
 
 
@@ -26,18 +30,19 @@ def test_every_weight_is_where_its_product_is_made(integer_network, number):
     (folded,) = schedule(integer_network(cell), {"l.0": lanes}).layers
     layer, graph = folded.layer, folded.layer.graph
     words = weight_words(folded)
-    assert words.shape == (folded.passes * folded.columns, lanes)
+    assert words.shape == (folded.words, lanes)
     left = words.copy()
-    starts = {"x": 0, "h": cell.input_size}
-    for row, affines in enumerate(folded.rows):
-        for position in affines:
+    starts = {"x": 0, "h": cell.input_size, "rh": cell.input_size, "m": 0}
+    for stage, first in zip(folded.stages, folded.first_word, strict=True):
+        places = [(row, position) for row, each in enumerate(stage.rows) for position in each]
+        for row, position in places:
             affine = graph.nodes[position]
             for path in affine.paths:
                 for (unit, column), weight in np.ndenumerate(layer.weights[affine.key(path)]):
-                    block, place = divmod(unit, folded.units)
-                    fold, lane = folded.place(place, row)
-                    number = block * folded.folds + fold
-                    at = number * folded.columns + starts[path.name] + column
+                    block, place = divmod(unit, stage.units)
+                    fold, lane = stage.place(place, row)
+                    number = block * stage.folds + fold
+                    at = first + number * stage.columns + starts[path.name] + column
                     assert words[at, lane] == weight
                     left[at, lane] = 0
     assert not left.any()

@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ReluRNN
+from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ProjectedLSTM, ReluRNN, ResetBeforeGRU
 from deltaloom.compiler.errors import MismatchError
 from deltaloom.compiler.recipe import Recipe
-from deltaloom.compiler.schedule import LayerSchedule, Schedule
+from deltaloom.compiler.schedule import Schedule
+from deltaloom.compiler.stage_schedule import StageSchedule
 from deltaloom.hw import gates, weights
 from deltaloom.hw.accelerator import Accelerator
 from deltaloom.hw.drain import Drain
@@ -49,6 +50,10 @@ AWKWARD = [
     ([ReluRNN(3, 5)], 4),
     ([Linear(1, 1)], 1),
     ([Linear(1, 9)], 9),
+    ([ResetBeforeGRU(1, 1)], 1),
+    ([ResetBeforeGRU(3, 17)], 13),
+    ([ProjectedLSTM(3, 5, 1)], 4),
+    ([ProjectedLSTM(1, 2, 9)], 6),
     ([GRU(3, 5), Linear(5, 2)], 5),
     ([Linear(2, 9), RNN(9, 1), Linear(1, 6)], 4),
 ]
@@ -129,19 +134,22 @@ def stuck(name, value=0):
     return afterwards(Sequencer._drive_token, lambda self, m: getattr(self.token, name).eq(value))
 
 
-def in_schedule(**changes):
-    """Hardware that is made from another schedule than the model."""
+def in_schedule(change):
+    """Hardware that is made from another schedule of each layer than the model."""
 
     def seed(patch):
         make = Accelerator.__init__
 
         def other(self, network, schedule):
-            layers = tuple(replace(layer, **changes) for layer in schedule.layers)
-            make(self, network, Schedule(layers))
+            make(self, network, Schedule(tuple(map(change, schedule.layers))))
 
         patch.setattr(Accelerator, "__init__", other)
 
     return seed
+
+
+def one_bank(layer):
+    return replace(layer, stages=tuple(replace(s, drain_banks=1) for s in layer.stages))
 
 
 def weight_bit(patch):
@@ -174,16 +182,16 @@ def other_theta(patch):
 
 
 def shallow_queue(patch):
-    depth = LayerSchedule.output_depth.fget
-    patch.setattr(LayerSchedule, "output_depth", property(lambda self: depth(self) // 2))
+    depth = StageSchedule.output_depth.fget
+    patch.setattr(StageSchedule, "output_depth", property(lambda self: depth(self) // 2))
 
 
 FAULTS = {
     "weight bit": weight_bit,
     "rounding constant": no_half,
     "other theta": other_theta,
-    "no x-ahead": in_schedule(x_ahead=False),
-    "a drain bank less": in_schedule(drain_banks=1),
+    "no x-ahead": in_schedule(lambda layer: replace(layer, x_ahead=False)),
+    "a drain bank less": in_schedule(one_bank),
     "never zero": stuck("zero"),
     "never load": stuck("load"),
     "always load": stuck("load", 1),
@@ -212,15 +220,15 @@ FAULTS = {
         Reservation.elaborate, "(newest + 1 if banks > 1 else 1)", "(newest if banks > 1 else 0)"
     ),
     "credit lost": in_source(Reservation.elaborate, "credit + self.popped", "credit"),
-    "credit off by one": in_source(
-        Reservation.elaborate, "init=schedule.output_depth", "init=schedule.output_depth - 1"
-    ),
+    "credit off by one": in_source(Reservation.elaborate, "init=depth", "init=depth - 1"),
     "credit too large": in_source(
         Reservation.elaborate,
-        "range(schedule.output_depth + 1), init=schedule.output_depth",
-        "range(schedule.output_depth + 2), init=schedule.output_depth + 1",
+        "range(depth + 1), init=depth",
+        "range(depth + 2), init=depth + 1",
     ),
-    "tail as a full block": in_source(Reservation.elaborate, "Mux(self.tail, tail, full)", "full"),
+    "tail as a full block": in_source(
+        Reservation.elaborate, "Mux(self.tail, tail + pause, full)", "full"
+    ),
     "third list": in_source(Receiver.elaborate, "held != 2", "held != 3"),
     "no pause": in_source(Receiver.elaborate, "pause.eq(self._pause)", "pause.eq(0)"),
     "pause too long": in_source(
@@ -241,8 +249,19 @@ FAULTS = {
     "state at a first step": in_source(
         GatePipeline._read_state, "flags_at[time][0]", "flags_at[time][2]"
     ),
-    "state listed at the end": in_source(
-        Engine.elaborate, "h_encoder.listed.eq(~gates", "h_encoder.listed.eq(1 | gates"
+    "state listed at the end": in_source(Engine._connect_operand, "~last if state", "1 if state"),
+    "computed operand not listed at the end": in_source(
+        Engine._connect_operand, "~last if state else 1", "~last"
+    ),
+    "one stage": stuck("stage"),
+    "columns of another stage": in_source(
+        Engine._connect_lanes, "layer.operands[0].size if stage.walks_input else 0", "0"
+    ),
+    "crossing state at a first step": in_source(
+        Engine._connect_crossing, "~reader.flags_at[time][0] if crossing.held else 1", "1"
+    ),
+    "kept sums dropped after running ahead": in_source(
+        Sequencer._drive_token, "first & zero if", "first if"
     ),
     "last step not dropped": in_source(LastStep.elaborate, "self.i.valid & last", "self.i.valid"),
 }
@@ -254,6 +273,8 @@ VICTIMS = {
     "one entry": ([RNN(1, 2)], {"l.0": 1}, Recipe(skip="delta")),
     "two sums": ([GRU(3, 4), "last", Linear(4, 2)], {"l.0": 3, "l.2": 1}, Recipe(skip="zero")),
     "wide output": ([Linear(1, 40)], {"l.0": 20}, Recipe()),
+    "two stages": ([ResetBeforeGRU(2, 5)], {"l.0": 3}, Recipe(skip="delta", theta=3)),
+    "projection": ([ProjectedLSTM(2, 3, 4)], {"l.0": 5}, Recipe(skip="delta")),
 }
 
 
