@@ -176,6 +176,7 @@ class _LayerModel:
         self._watch = watch
         self._count = None if watch is None else self._cut
         self._time = 0
+        self._ahead: dict[str, Array] = {}  # where the rounding of the input cuts off
         self._gates = GateSums(layer)
         graph = layer.graph
         summed = {graph.readers(position)[0] for position, _ in graph.of(Affine)}
@@ -214,6 +215,8 @@ class _LayerModel:
             for time, sums in enumerate(ahead, first):
                 self._time = time
                 values[graph.input[0]] = inputs[time]
+                for name, cut in self._ahead.items() if self._watch else ():
+                    self._cut(name, cut[time])
                 for at, step in self._before:
                     values[at] = step(values)
                 for number, (operands, equations) in enumerate(self._stages):
@@ -236,11 +239,7 @@ class _LayerModel:
         if operand.node == operand.source:
             return inputs
 
-        def count(name: str, cut: Array) -> None:
-            for self._time, here in enumerate(cut):
-                self._cut(name, here)
-
-        step = elementwise_step(self.layer, operand.node, count if self._watch else None)
+        step = elementwise_step(self.layer, operand.node, self._ahead.__setitem__)
         return step({operand.source: inputs})
 
     def _used(self, operand: Operand, value: Array, history: Array) -> Array:

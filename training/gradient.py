@@ -302,5 +302,8 @@ class _Walk:
                 continue
             flat = self.gates.reshape(-1, self.gates.shape[-1])
             found = self._gradient.products(operand, flat).reshape(self.inputs.shape)
+            rounding = self._layer.graph.nodes[operand.node].name
             for time in reversed(range(len(found))):
-                self.inputs[time] += self._released(operand, time, found[time])
+                released = self._released(operand, time, found[time])
+                cut = self._history.cuts[time].get(rounding)
+                self.inputs[time] += released if cut is None else np.where(cut, 0, released)
