@@ -205,6 +205,8 @@ def prepare(
     model: torch.nn.Module | Network | str | PathLike[str],
     recipe: Recipe | None,
     calibration: Any,
+    *,
+    learn_ranges: bool = False,
 ) -> Prepared:
     """Make a torch module that is trained in the integer arithmetic it will be deployed in.
 
@@ -219,6 +221,9 @@ def prepare(
         Widths, clipping, skipping and thresholds. None: 8 bits, nothing skipped.
     calibration : array or list of arrays
         Sample inputs, as :func:`quantize` takes them; they choose all ranges.
+    learn_ranges : bool
+        Whether the ranges of weights and of the inputs of products are trained too (Jain et al.
+        2019), as ``ranges.log2_steps``. Otherwise they stay.
 
     Raises
     ------
@@ -231,7 +236,8 @@ def prepare(
 
     if not isinstance(recipe, Recipe | None):
         raise TypeError(f"Recipe must be a deltaloom.Recipe, not {type(recipe).__name__}")
-    return prepare_network(_read(model, calibration), recipe or Recipe(), calibration)
+    model = _read(model, calibration)
+    return prepare_network(model, recipe or Recipe(), calibration, learn_ranges=learn_ranges)
 
 
 def _read(model: Any, calibration: Any) -> Any:

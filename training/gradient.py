@@ -5,7 +5,7 @@ and zero where they saturate. Activation tables have the derivative of their fun
 table's result.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,6 +54,8 @@ class Gradients:
         (time, batch, features).
     parameters : dict of str to numpy.ndarray
         Weights, biases and constants by name, in their shapes.
+    steps : dict of int to float
+        By position of a rescale node: of the logarithm of its format's step.
     """
 
     outputs: Array | None = None
@@ -61,6 +63,7 @@ class Gradients:
     operands: dict[str, Array] = field(default_factory=dict)
     inputs: Array | None = None
     parameters: dict[str, Array] = field(default_factory=dict)
+    steps: dict[int, float] = field(default_factory=dict)
 
 
 class LayerGradient:
@@ -71,9 +74,11 @@ class LayerGradient:
     layer : IntegerLayer
         What ran forward.
     weights : mapping of str to numpy.ndarray
-        By ``gate.operand``: the real values (rows, columns) of the layer's integers.
+        Real values of the layer's weights, biases and constants, by name.
     kind : numpy dtype
         Floating-point type of all derivatives.
+    steps : collection of int
+        Positions of the rescale nodes whose formats' steps are learned.
 
     Attributes
     ----------
@@ -81,7 +86,15 @@ class LayerGradient:
         Positions of the nodes whose values a :class:`~deltaloom.training.history.History` keeps.
     """
 
-    def __init__(self, layer: IntegerLayer, weights: Mapping[str, Array], kind: np.dtype):
+    def __init__(
+        self,
+        layer: IntegerLayer,
+        weights: Mapping[str, Array],
+        kind: np.dtype,
+        steps: Collection[int] = (),
+    ):
+        self._steps = frozenset(steps)
+        self._weights = weights
         self._layer = layer
         self._nodes = layer.graph.nodes
         self._kind = kind
@@ -95,6 +108,8 @@ class LayerGradient:
             for node in self._nodes
             for position in (node.operands if isinstance(node, Mul) else ())
         ) | {position for position, _ in layer.graph.of(Activation)}
+        for position in self._steps:
+            self.wanted |= {position, *self._nodes[position].operands} - set(self._rows.of)
 
     def _matrix(self, operand: Operand, weights: Mapping[str, Array]) -> Array:
         """Real weights (rows of its span, columns) of an operand."""
@@ -150,7 +165,21 @@ class LayerGradient:
         if inputs:
             walk.finish_inputs()
         found = walk.inputs if inputs else None
-        return Gradients(inputs=found, parameters=walk.parameters | self._sums(walk, used))
+        parameters = walk.parameters | self._sums(walk, used)
+        steps = {p: walk.steps[p] - self._reached(p, parameters) for p in self._steps}
+        return Gradients(inputs=found, parameters=parameters, steps=steps)
+
+    def _reached(self, position: int, parameters: Mapping[str, Array]) -> float:
+        """Sum of a rounded affine's values times the derivatives that passed the rounding.
+
+        Those values are products with the weights, so it is the weights times their derivatives.
+        """
+        (operand,) = self._nodes[position].operands
+        affine = self._nodes[operand]
+        if not isinstance(affine, Affine):
+            return 0.0
+        names = (affine.name, *(affine.key(path) for path in affine.paths))
+        return sum(float(np.vdot(self._weights[name], parameters[name])) for name in names)
 
     def _sums(self, walk: "_Walk", used: Mapping[str, Array]) -> dict[str, Array]:
         """Derivatives of weights and biases, each from one product over all timesteps."""
@@ -212,6 +241,7 @@ class _Walk:
         steps, batch, _ = next(iter(used.values())).shape
         rows = batch * layer.pixels
         self.gates = np.zeros((steps, rows, gradient._rows.total), dtype=gradient._kind)
+        self.steps = dict.fromkeys(gradient._steps, 0.0)
         self.inputs = np.zeros((steps, batch, layer.input_size), dtype=gradient._kind)
         self.parameters = {
             constant.name: np.zeros(constant.size, dtype=gradient._kind)
@@ -245,6 +275,8 @@ class _Walk:
             case Rescale(operand=operand):
                 cut = self._history.cuts[self.time].get(node.name)
                 passed = arrived if cut is None else np.where(cut, 0, arrived)
+                if position in self.steps:
+                    self._step(position, operand, arrived, passed)
                 if isinstance(self._layer.graph.nodes[operand], Affine):
                     rows = self._gradient._rows.of[operand]
                     gates = self.gates[self.time]
@@ -270,6 +302,12 @@ class _Walk:
                 self.inputs[self.time] += arrived
             case _:
                 raise TypeError(f"Node must have a derivative, not {node!r}")
+
+    def _step(self, position: int, operand: int, arrived: Array, passed: Array) -> None:
+        """Derivative of the logarithm of a format's step, but for what affines contribute."""
+        self.steps[position] += float(np.vdot(arrived, self._value(position)))
+        if not isinstance(self._layer.graph.nodes[operand], Affine):
+            self.steps[position] -= float(np.vdot(passed, self._value(operand)))
 
     def _value(self, position: int) -> Array:
         return self._gradient.real(position, self._history.values[self.time][position])

@@ -13,6 +13,7 @@ from ..compiler.integer import IntegerLayer
 from ..sim.golden import watch_layer
 from .gradient import Gradients, LayerGradient
 from .history import History
+from .rounding import LN2
 
 __all__ = ["LayerOutput", "run_layer"]
 
@@ -40,6 +41,7 @@ class LayerOutput:
 class _Run:
     layer: IntegerLayer
     names: tuple[str, ...]
+    steps: tuple[int, ...]
     states: tuple[int, ...]
     lengths: np.ndarray
     differentiable: bool
@@ -51,6 +53,7 @@ def run_layer(
     parameters: Mapping[str, Tensor],
     lengths: np.ndarray,
     states: tuple[str, ...] = (),
+    steps: Mapping[int, Tensor] | None = None,
 ) -> LayerOutput:
     """Run a layer through the golden model.
 
@@ -67,14 +70,17 @@ def run_layer(
         Timesteps of each sequence, (batch,).
     states : tuple of str
         States that are asked for.
+    steps : mapping of int to torch.Tensor, optional
+        By position of a rescale node: the exponent of its format's step, if it is learned.
     """
+    steps = steps or {}
     graph = layer.graph
     positions = [p for p, node in enumerate(graph.nodes) if node.name in states]
     needed = torch.is_grad_enabled() and any(
-        tensor.requires_grad for tensor in (values, *parameters.values())
+        tensor.requires_grad for tensor in (values, *parameters.values(), *steps.values())
     )
-    run = _Run(layer, tuple(parameters), tuple(positions), lengths, needed)
-    outputs, *others = _LayerFunction.apply(run, values, *parameters.values())
+    run = _Run(layer, tuple(parameters), tuple(steps), tuple(positions), lengths, needed)
+    outputs, *others = _LayerFunction.apply(run, values, *parameters.values(), *steps.values())
     names = [graph.nodes[p].name for p in positions]
     operands = [operand.name for operand in layer.operands]
     return LayerOutput(
@@ -88,10 +94,10 @@ class _LayerFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, run: _Run, values: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
         layer, graph, dtype = run.layer, run.layer.graph, values.dtype
-        arrays = {name: t.numpy() for name, t in zip(run.names, parameters, strict=True)}
-        gradient = (
-            LayerGradient(layer, arrays, values.numpy().dtype) if run.differentiable else None
-        )
+        arrays = {name: t.numpy() for name, t in zip(run.names, parameters, strict=False)}
+        gradient = None
+        if run.differentiable:
+            gradient = LayerGradient(layer, arrays, values.numpy().dtype, run.steps)
         wanted = gradient.wanted if gradient else frozenset()
         following = [graph.next_of(position) for position in run.states]
         history = History(wanted | set(following))
@@ -132,6 +138,7 @@ class _LayerFunction(torch.autograd.Function):
             None,
             torch.from_numpy(found.inputs) if needed else None,
             *(torch.from_numpy(found.parameters[name]) for name in run.names),
+            *(torch.tensor(LN2 * found.steps[position]) for position in run.steps),
         )
 
 

@@ -1,6 +1,6 @@
 """The trainable parameters of a layer, and what they are rounded to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from ..compiler.formats import LayerFormats
 from ..compiler.graph import Affine, Constant
 from ..compiler.integer import IntegerLayer
 from ..compiler.network import Layer
+from .plan_formats import Place
 from .rounding import straight_weights
 from .tree import find, place
 
@@ -28,9 +29,14 @@ class Latent(nn.Module):
         """What the compiler rounds."""
         return self.value
 
-    def straight(self, latent: Tensor, rounded: Tensor, format: Format) -> Tensor:
-        """``rounded``, with the derivatives that belong to what ``forward`` gave."""
-        return straight_weights(latent, rounded, format)
+    def straight(
+        self, latent: Tensor, rounded: Tensor, format: Format, step: Tensor | None
+    ) -> Tensor:
+        """``rounded``, with the derivatives that belong to what ``forward`` gave.
+
+        ``step`` is the exponent of the format's step, if it is learned.
+        """
+        return straight_weights(latent, rounded, format, step)
 
 
 class LayerParameters(nn.Module):
@@ -62,16 +68,22 @@ class LayerParameters(nn.Module):
         return {name: self.latent(name)() for name in self._paths}
 
     def straight(
-        self, values: Mapping[str, Tensor], layer: IntegerLayer, formats: LayerFormats
+        self,
+        values: Mapping[str, Tensor],
+        layer: IntegerLayer,
+        formats: LayerFormats,
+        step: Callable[[Place], Tensor | None],
     ) -> dict[str, Tensor]:
         """Real values of the layer's integers, by name.
 
-        Their derivatives go where ``values``, which ``forward`` gave, came from.
+        Their derivatives go where ``values``, which ``forward`` gave, came from, and to the
+        steps of their formats that ``step`` says are learned.
         """
         found = {}
         for name, (integers, format) in _rounded(layer, formats).items():
             real = torch.from_numpy(format.dequantize(integers)).to(values[name].dtype)
-            found[name] = self.latent(name).straight(values[name], real, format)
+            learned = step((layer.name, "weights", name))
+            found[name] = self.latent(name).straight(values[name], real, format, learned)
         return found
 
 

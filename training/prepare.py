@@ -16,7 +16,9 @@ from .prepared import Prepared
 __all__ = ["prepare_network"]
 
 
-def prepare_network(model: nn.Module | Network, recipe: Recipe, calibration: Any) -> Prepared:
+def prepare_network(
+    model: nn.Module | Network, recipe: Recipe, calibration: Any, *, learn_ranges: bool = False
+) -> Prepared:
     """A module to train, that starts with the model's weights.
 
     Parameters
@@ -29,12 +31,15 @@ def prepare_network(model: nn.Module | Network, recipe: Recipe, calibration: Any
     calibration : array or list of arrays
         Sample inputs, NumPy or torch, float: (batch, time, features), or a list of
         (time, features).
+    learn_ranges : bool
+        Whether ranges are trained too.
     """
     if isinstance(model, Network):
-        return Prepared(make_plan(model, calibration, recipe), Call(), torch.float32)
+        return Prepared(make_plan(model, calibration, recipe), Call(), torch.float32, learn_ranges)
     if isinstance(model, Prepared):
         raise DeltaloomError("Model must be in float; this one is prepared already")
     network, axes = with_axes(model)
     types = {parameter.dtype for parameter in model.parameters()}
     dtype = torch.float64 if torch.float64 in types else torch.float32
-    return Prepared(make_plan(network, calibration, recipe), call_of(model, axes), dtype)
+    plan = make_plan(network, calibration, recipe)
+    return Prepared(plan, call_of(model, axes), dtype, learn_ranges)

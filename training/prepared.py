@@ -19,6 +19,8 @@ from .activity import delta_activity
 from .call import Arguments, Call, read_arguments, shape_output
 from .layer import LayerOutput, run_layer
 from .parameters import LayerParameters
+from .plan_formats import Place
+from .ranges import Ranges, step_positions
 from .rounding import round_values
 from .streams import check_differentiable, run_stream_layer
 from .tree import find, place
@@ -53,15 +55,19 @@ class Prepared(nn.Module):
         How it is called.
     dtype : torch.dtype
         Of parameters and outputs.
+    learn_ranges : bool
+        Whether the formats of weights and multiplied operands are trained: ``ranges.log2_steps``
+        has the exponents of their steps.
     """
 
-    def __init__(self, plan: Plan, call: Call, dtype: torch.dtype):
+    def __init__(self, plan: Plan, call: Call, dtype: torch.dtype, learn_ranges: bool = False):
         super().__init__()
         check_differentiable(plan.network)
-        self._plan = plan
+        self._calibrated = plan
         self._signature = call
         self._dtype = dtype
         self._last: _Pass | None = None
+        self.ranges = Ranges(plan) if learn_ranges else None
         self.cells = nn.Module()
         for layer in plan.network.computing:
             place(self.cells, layer.name, LayerParameters(layer, dtype))
@@ -69,18 +75,26 @@ class Prepared(nn.Module):
     @property
     def recipe(self) -> Recipe:
         """What quantization was asked to do."""
-        return self._plan.recipe
+        return self._calibrated.recipe
+
+    @property
+    def _plan(self) -> Plan:
+        return self.ranges.plan(self._calibrated) if self.ranges else self._calibrated
+
+    def _step(self, place: Place) -> Tensor | None:
+        return self.ranges.step(place) if self.ranges else None
 
     @torch.no_grad()
     def network(self) -> IntegerNetwork:
         """The integer network that the forward pass computes."""
+        plan = self._plan
         layers = tuple(
             _with_parameters(layer, self._parameters_of(layer)())
             if isinstance(layer, Layer)
             else layer
-            for layer in self._plan.network.layers
+            for layer in plan.network.layers
         )
-        return round_network(replace(self._plan, network=Network(layers)))
+        return round_network(replace(plan, network=Network(layers)))
 
     def forward(self, *arguments: Any, **named: Any) -> Any:
         """What the module that it was made from returns, of the same arguments.
@@ -88,7 +102,7 @@ class Prepared(nn.Module):
         It also takes a list of (time, features), for sequences of different lengths: instead of
         (batch, time, outputs) it returns a list of (time, outputs) then.
         """
-        call, network = self._signature, self._plan.network
+        call, network = self._signature, self._calibrated.network
         given = read_arguments(call, network.input_size, arguments, named)
         found = self._run(given)
         self._last = found if torch.is_grad_enabled() else None
@@ -131,7 +145,7 @@ class Prepared(nn.Module):
 
     def set_extra_state(self, state: Any) -> None:
         """Take the formats of a checkpoint; raises unless its recipe and layers are ours."""
-        self._plan = checkpoint.decode(state, self._plan)
+        self._calibrated = checkpoint.decode(state, self._calibrated)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_last": None}  # tensors with a history cannot be copied
@@ -142,9 +156,9 @@ class Prepared(nn.Module):
         return found
 
     def _run(self, given: Arguments) -> _Pass:
-        plan, tables = self._plan, fit_tables(self._plan.recipe)
-        input_format = plan.streams[INPUT]
-        values = round_values(given.values, input_format, self._dtype)
+        plan, tables = self._plan, fit_tables(self.recipe)
+        step = self._step((INPUT, "stream", ""))
+        values = round_values(given.values, plan.streams[INPUT], self._dtype, step)
         found = _Pass({INPUT: (values, given.lengths)}, {}, {})
         for layer, sources in zip(
             plan.network.layers, sources_of(plan.network.layers).values(), strict=True
@@ -157,16 +171,27 @@ class Prepared(nn.Module):
                 integer = quantize_layer(
                     _with_parameters(layer, latent), formats, tables, plan.recipe
                 )
-                straight = parameters.straight(latent, integer, formats)
+                straight = parameters.straight(latent, integer, formats, self._step)
                 states = self._signature.states[1:] if layer.name in self._signature.stack else ()
-                output = run_layer(integer, values, straight, lengths, states)
+                steps = self._steps(integer) if self.ranges else {}
+                output = run_layer(integer, values, straight, lengths, states, steps)
                 values = output.values
                 found.layers[layer.name] = integer
                 found.outputs[layer.name] = output
             else:
                 layer = quantize_stream_layer(layer, plan.streams[layer.name])
-                values, lengths = run_stream_layer(layer, [v for v, _ in taken], lengths)
+                step = self._step((layer.name, "stream", ""))
+                values, lengths = run_stream_layer(layer, [v for v, _ in taken], lengths, step)
             found.streams[layer.name] = values, lengths
+        return found
+
+    def _steps(self, layer: IntegerLayer) -> dict[int, Tensor]:
+        """By position of a rescale node: its step's exponent, the mean where several share it."""
+        found = {}
+        for position, places in step_positions(layer).items():
+            learned = [step for place in places if (step := self._step(place)) is not None]
+            if learned:
+                found[position] = torch.stack(learned).mean()
         return found
 
 

@@ -33,12 +33,16 @@ def check_differentiable(network: Network) -> None:
 
 
 def run_stream_layer(
-    layer: StreamLayer, values: Sequence[Tensor], lengths: np.ndarray
+    layer: StreamLayer,
+    values: Sequence[Tensor],
+    lengths: np.ndarray,
+    step: Tensor | None = None,
 ) -> tuple[Tensor, np.ndarray]:
     """Output (time, batch, features) and its lengths (batch,).
 
     ``values`` are those of the layer's sources, all with the same ``lengths``; timesteps beyond a
-    sequence's length mean nothing.
+    sequence's length mean nothing. ``step`` is the exponent of the step of the output's format, if
+    it is learned.
     """
     batch = torch.arange(len(lengths))
     ends = torch.from_numpy(lengths)
@@ -63,6 +67,6 @@ def run_stream_layer(
         case Sum(format=format):
             assert format is not None
             total = torch.stack(list(values)).double().sum(dim=0)
-            return round_values(total, format, first.dtype), lengths
+            return round_values(total, format, first.dtype, step), lengths
         case _:
             raise TypeError(f"Layer must be a known stream layer, not {layer!r}")

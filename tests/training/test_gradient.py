@@ -33,6 +33,7 @@ from deltaloom.compiler.network import Network
 from deltaloom.compiler.quantize import quantize
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.training.layer import run_layer
+from deltaloom.training.ranges import step_positions
 
 CELLS = [LSTM, GRU, RNN, ReluRNN, Linear, LiGRU, CoupledLSTM, PeepholeLSTM]
 SLOPES = {
@@ -50,8 +51,9 @@ def straight(real, through, slope=1.0):
 class Reference:
     """One layer in float64 tensors, node by node, with torch's automatic derivatives."""
 
-    def __init__(self, layer, parameters):
+    def __init__(self, layer, parameters, steps):
         self.layer, self.parameters = layer, parameters
+        self.steps = {layer.graph.nodes[p].name: step for p, step in steps.items()}
         self.held = {}
 
     def node(self, node, values, operands):
@@ -88,7 +90,13 @@ class Reference:
                 found = requantize(exact, source, node.format)
                 wide = requantize(exact, source, type(source)(60, node.format.frac))
                 inside = torch.from_numpy(found == wide).double()
-                return straight(torch.from_numpy(found * node.format.scale), values[p], inside)
+                growth = torch.tensor(1.0).double()
+                if node.name in self.steps:
+                    step = self.steps[node.name].double()
+                    growth = 2 ** (step - step.detach())
+                through = values[p] / growth
+                real = torch.from_numpy(found * node.format.scale)
+                return growth * straight(real, through, inside)
 
     def fire(self, operand, value):
         """The value that products stand for, with a threshold."""
@@ -181,7 +189,9 @@ def check(random_layer, cell, options):
         return (tensor * torch.from_numpy(rng.normal(size=tensor.shape))).sum()
 
     ours, our_x = leaves(parameters, x)
-    found = run_layer(integer, our_x, ours, np.full(x.shape[1], len(x)), names)
+    places = step_positions(integer)
+    our_steps = {p: torch.zeros((), requires_grad=True) for p in places}
+    found = run_layer(integer, our_x, ours, np.full(x.shape[1], len(x)), names, our_steps)
     loss = weigh(found.values)
     for name in names:
         loss = loss + weigh(found.states[name])
@@ -191,7 +201,8 @@ def check(random_layer, cell, options):
 
     rng = np.random.default_rng(1)
     wanted, wanted_x = leaves(parameters, x)
-    outputs, states, used = Reference(integer, wanted).run(wanted_x)
+    wanted_steps = {p: torch.zeros((), requires_grad=True) for p in places}
+    outputs, states, used = Reference(integer, wanted, wanted_steps).run(wanted_x)
     loss = weigh(outputs)
     for position, _ in integer.graph.of(State):
         loss = loss + weigh(states[position])
@@ -206,6 +217,9 @@ def check(random_layer, cell, options):
     np.testing.assert_allclose(our_x.grad, wanted_x.grad, rtol=1e-9, atol=1e-9)
     for name in parameters:
         np.testing.assert_allclose(ours[name].grad, wanted[name].grad, rtol=1e-9, atol=1e-9)
+    for position in places:  # of float32
+        our, their = our_steps[position].grad, wanted_steps[position].grad
+        np.testing.assert_allclose(our, their, rtol=1e-5, atol=1e-5)
 
 
 def test_fine_formats_have_the_derivatives_of_the_float_layer():

@@ -189,6 +189,62 @@ def test_training_lowers_the_loss(kind):
     assert np.mean(losses[-5:]) < 0.5 * losses[0]
 
 
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_learned_ranges_stay_exact(kind, tmp_path):
+    torch.manual_seed(0)
+    x = sequences(3, 9, 3)
+    recipe = dl.Recipe(weights="int4", activations="int4", skip="delta", theta=2)
+    prepared = dl.prepare(kind(3, 5, num_layers=2, batch_first=True), recipe, x, learn_ranges=True)
+    before = {str(layer.input_format) for layer in prepared.network().computing}
+    with torch.no_grad():
+        steps = prepared.ranges.log2_steps
+        steps += torch.linspace(0.6, -0.9, len(steps))
+    quantized = dl.quantize(prepared)
+    output, _ = prepared(torch.from_numpy(x))
+    np.testing.assert_array_equal(output.detach(), quantized(x))
+    output.square().sum().backward()
+    assert steps.grad.count_nonzero() == len(steps)
+    assert before != {str(layer.input_format) for layer in quantized.network.computing}
+    safetensors.torch.save_file(prepared.state_dict(), tmp_path / "checkpoint.safetensors")
+    other = dl.prepare(kind(3, 5, 2, batch_first=True), recipe, x, learn_ranges=True)
+    other.load_state_dict(safetensors.torch.load_file(tmp_path / "checkpoint.safetensors"))
+    np.testing.assert_array_equal(dl.quantize(other)(x), quantized(x))
+
+
+def test_learned_ranges_recover_from_bad_calibration():
+    """A layer calibrated on signals sixteen times too large finds the ranges it needs."""
+    torch.manual_seed(0)
+    x = torch.from_numpy(sequences(16, 12, 3))
+    module = nn.GRU(3, 6, batch_first=True)
+    target = module(x)[0].detach()
+    losses = {}
+    for learn in (False, True):
+        recipe = dl.Recipe(activations="int4", clip="minmax")
+        prepared = dl.prepare(module, recipe, 16 * x, learn_ranges=learn)
+        groups = [{"params": prepared.cells.parameters(), "lr": 1e-3}]
+        if learn:
+            groups.append({"params": prepared.ranges.parameters(), "lr": 0.1})
+        optimizer = torch.optim.Adam(groups)
+        for _ in range(50):
+            optimizer.zero_grad()
+            loss = (prepared(x)[0] - target).square().mean()
+            loss.backward()
+            optimizer.step()
+        losses[learn] = loss.item()
+    assert losses[True] < 0.3 * losses[False]
+
+
+def test_learned_ranges_of_streams_that_fork_and_join(random_layer):
+    x = sequences(2, 9, 3)
+    network = graph_network(random_layer)
+    prepared = dl.prepare(network, dl.Recipe(activations="int5"), x, learn_ranges=True)
+    with torch.no_grad():
+        prepared.ranges.log2_steps -= 1
+    found = prepared(torch.from_numpy(x))
+    np.testing.assert_array_equal(found.detach(), dl.quantize(prepared)(x))
+    found.sum().backward()
+
+
 def test_a_penalty_on_deltas_slows_signals_down():
     torch.manual_seed(0)
     x = torch.from_numpy(sequences(8, 20, 3))
@@ -212,6 +268,19 @@ def test_delta_activity_by_hand(random_layer):
     prepared = dl.prepare(network, dl.Recipe(activations="int3", skip="delta", clip="minmax"), x)
     prepared(x)
     assert prepared.delta_activity().item() == pytest.approx((4 + 7) / 8 / 8)
+
+
+def test_delta_activity_of_sequences_of_different_lengths():
+    """That of each, weighted with its timesteps."""
+    x = [torch.from_numpy(sequences(length, 3, seed=length)) for length in (6, 1, 3)]
+    prepared = dl.prepare(nn.GRU(3, 4, 2), dl.Recipe(skip="delta"), x)
+    prepared(x)
+    together = prepared.delta_activity().item()
+    total = 0.0
+    for part in x:
+        prepared([part])
+        total += len(part) * prepared.delta_activity().item()
+    assert together == pytest.approx(total / 10)
 
 
 def test_delta_activity_has_to_be_asked_for(random_layer):
