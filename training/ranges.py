@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ..compiler.graph import Affine, Rescale, State
+from ..compiler.graph import Input, Rescale, State
 from ..compiler.integer import IntegerLayer
 from ..compiler.quantize import Plan
 from ..compiler.stream_formats import group_streams
@@ -22,8 +22,8 @@ __all__ = ["Ranges", "step_positions"]
 class Ranges(nn.Module):
     """The learned exponents of a plan, one for each format of weights and multiplied operands.
 
-    Places that share a format share an exponent. Formats of element-wise values and of the
-    network's output stay.
+    Places that share a format share an exponent. Formats of element-wise values, of the network's
+    output, and of an input that is rounded again before it is multiplied stay.
 
     Parameters
     ----------
@@ -64,16 +64,18 @@ def _shared_places(plan: Plan) -> list[list[Place]]:
     sources = {layer.name: sources_of(network.layers)[layer.name][0] for layer in network.computing}
     multiplied = set()
     for layer in network.computing:
-        formats, (position, _) = plan.cells[layer.name], layer.graph.input
+        formats = plan.cells[layer.name]
         found += [[(layer.name, "weights", key)] for key in formats.weights]
-        if any(position in affine.operands for _, affine in layer.graph.of(Affine)):
-            multiplied.add(sources[layer.name])
-        for position, state in layer.graph.of(State):
-            if state.name in formats.operands:
-                group = [(layer.name, "operands", state.name)]
-                if layer.graph.only_multiplied(position):
-                    group.append((layer.name, "states", state.name))
-                found.append(group)
+        states = {state.name: position for position, state in layer.graph.of(State)}
+        for name, format in formats.operands.items():
+            if name == layer.graph.input[1].name:
+                if format == formats.input:
+                    multiplied.add(sources[layer.name])
+                continue
+            group = [(layer.name, "operands", name)]
+            if name in states and layer.graph.only_multiplied(states[name]):
+                group.append((layer.name, "states", name))
+            found.append(group)
     for streams in (group.streams for group in group_streams(network)):
         if network.layers[-1].name in streams or not multiplied.intersection(streams):
             continue
@@ -83,8 +85,8 @@ def _shared_places(plan: Plan) -> list[list[Place]]:
                 group.append((layer.name, "output", ""))
             if sources[layer.name] in streams:
                 group.append((layer.name, "input", ""))
-                name = layer.graph.input[1].name
-                if name in plan.cells[layer.name].operands:
+                formats, name = plan.cells[layer.name], layer.graph.input[1].name
+                if formats.operands.get(name) == formats.input:
                     group.append((layer.name, "operands", name))
         found.append(group)
     return found
@@ -101,9 +103,12 @@ def step_positions(layer: IntegerLayer) -> dict[int, list[Place]]:
 
     note(graph.output, (layer.name, "output", ""))
     for operand in layer.operands:
-        if not isinstance(graph.nodes[operand.source], State):
-            continue
         place = (layer.name, "operands", operand.name)
-        multiplied = operand.node == operand.source
-        note(graph.next_of(operand.source) if multiplied else operand.node, place)
+        match graph.nodes[operand.source]:
+            case Input():
+                pass
+            case State() if operand.node == operand.source:
+                note(graph.next_of(operand.source), place)
+            case _:
+                note(operand.node, place)
     return found

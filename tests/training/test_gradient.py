@@ -15,7 +15,9 @@ from deltaloom.compiler.cells import (
     Linear,
     PeepholeConvLSTM,
     PeepholeLSTM,
+    ProjectedLSTM,
     ReluRNN,
+    ResetBeforeGRU,
 )
 from deltaloom.compiler.fixed import requantize
 from deltaloom.compiler.graph import (
@@ -35,7 +37,7 @@ from deltaloom.compiler.recipe import Recipe
 from deltaloom.training.layer import run_layer
 from deltaloom.training.ranges import step_positions
 
-CELLS = [LSTM, GRU, RNN, ReluRNN, Linear, LiGRU, CoupledLSTM, PeepholeLSTM]
+CELLS = [LSTM, GRU, RNN, ReluRNN, Linear, LiGRU, CoupledLSTM, PeepholeLSTM, ResetBeforeGRU]
 SLOPES = {
     "relu": lambda y: (y > 0).double(),
     "sigmoid": lambda y: y * (1 - y),
@@ -172,6 +174,11 @@ OPTIONS = [
 @pytest.mark.parametrize("cell", CELLS)
 def test_derivatives_are_those_of_torch(random_layer, cell, options):
     check(random_layer, cell(5, 7), options)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_derivatives_of_a_projection(random_layer, options):
+    check(random_layer, ProjectedLSTM(5, 7, 3), options)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

@@ -7,7 +7,14 @@ import torch
 from torch import nn
 
 import deltaloom as dl
-from deltaloom.compiler.cells import GRU, LSTM, ConvLSTM, Linear
+from deltaloom.compiler.cells import (
+    GRU,
+    LSTM,
+    ConvLSTM,
+    Linear,
+    ProjectedLSTM,
+    ResetBeforeGRU,
+)
 from deltaloom.compiler.network import (
     ArgMax,
     Concatenate,
@@ -150,6 +157,28 @@ def test_streams_that_fork_and_join(random_layer):
     assert all(parameter.grad.any() for parameter in prepared.parameters())
     with pytest.raises(dl.DeltaloomError, match="at most 12 timesteps, which is what layer turn"):
         prepared([torch.zeros(13, 3)])
+
+
+@pytest.mark.parametrize("learn_ranges", [False, True])
+def test_an_input_that_is_rounded_again(random_layer, learn_ranges):
+    """Two cells want the input in different widths."""
+    network = Network(
+        (
+            random_layer("wide", GRU(3, 4), sources=("input",)),
+            random_layer("narrow", ResetBeforeGRU(3, 4), seed=1, sources=("input",)),
+            Sum("sum", sources=("wide", "narrow")),
+            random_layer("head", ProjectedLSTM(4, 5, 2), seed=2),
+        )
+    )
+    recipe = dl.Recipe(
+        paths={"narrow.x": {"activations": "int3"}}, skip="delta", theta={"narrow": {"x": 2}}
+    )
+    x = sequences(2, 7, 3)
+    prepared = moved(dl.prepare(network, recipe, x, learn_ranges=learn_ranges))
+    found = prepared(torch.from_numpy(2 * x))
+    np.testing.assert_array_equal(found.detach(), dl.quantize(prepared)(2 * x))
+    found.square().sum().backward()
+    assert all(parameter.grad.any() for parameter in prepared.parameters())
 
 
 def test_convolutions(random_layer):
