@@ -10,7 +10,7 @@ __all__ = ["NAMES", "main"]
 
 NAMES = (
     *("utilization", "frequency", "generate_time", "golden_speed", "simulators"),
-    *("small", "size", "digits"),
+    *("small", "size", "digits", "training_speed"),
 )
 
 

@@ -4,10 +4,6 @@ Seconds are those that the process computed, so other work on the machine matter
 """
 
 import json
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +14,7 @@ from deltaloom.sim import golden
 
 from .figures import Figure, machine
 from .networks import Shape, quantized, white_noise
+from .single_thread import best_seconds, run_alone
 
 __all__ = ["figures", "measure", "numpy_lstm"]
 
@@ -32,15 +29,7 @@ REACH = {"ratio": 0.3, "single": 10_000}
 def measure(progress: Callable[[str], None]) -> dict[str, Any]:
     """Runs in a process of its own, whose libraries see that they have one thread."""
     progress(f"LSTM-{HIDDEN}, batch {LARGE['batch']} and 1, {ROUNDS} rounds")
-    alone = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    done = subprocess.run(
-        [sys.executable, "-m", __name__],
-        env=os.environ | alone,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout)
+    return run_alone(__name__)
 
 
 def numpy_lstm(x: np.ndarray, w: np.ndarray, u: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -87,14 +76,9 @@ def _measure() -> dict[str, Any]:
 
 
 def _rates(runs: dict[str, Callable[[], object]], steps: int) -> dict[str, float]:
-    """Timesteps a second of each; the best of some rounds in which they take turns."""
-    best = dict.fromkeys(runs, float("inf"))
+    """Timesteps a second of each."""
     with torch.inference_mode():
-        for _ in range(ROUNDS):
-            for name, run in runs.items():
-                before = time.process_time()
-                run()
-                best[name] = min(best[name], time.process_time() - before)
+        best = best_seconds(runs, ROUNDS)
     return {name: steps / seconds for name, seconds in best.items()}
 
 

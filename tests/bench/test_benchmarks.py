@@ -13,6 +13,7 @@ from deltaloom.bench import (
     simulators,
     size,
     small,
+    training_speed,
     utilization,
 )
 from deltaloom.bench.networks import Shape
@@ -181,3 +182,16 @@ def test_stopwatch_counts_both_times():
     seconds = Stopwatch().seconds
     assert set(seconds) == {"passed", "computed"}
     assert all(value >= 0 for value in seconds.values())
+
+
+def test_training_speed_figures(monkeypatch):
+    for name, value in (("BATCH", 2), ("TIMESTEPS", 3), ("HIDDEN", 4), ("ROUNDS", 1)):
+        monkeypatch.setattr(training_speed, name, value)
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        result = training_speed._measure()
+    torch.set_num_threads(threads)
+    result["cases"][0]["seconds"] = {"torch": 0.002, "prepared": 0.013}
+    rows = training_speed.figures(result)
+    assert [row.met for row in rows] == [False, None, None]
+    assert "6.5 times (13 ms, float 2 ms, 3 timesteps)" in rows[0].measured
