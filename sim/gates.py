@@ -88,7 +88,18 @@ class GateSums:
         self._rows = GateRows(layer)
         self.total = self._rows.total
         self._scale_constants()
+        self._stages = [self._stage(stage.number) for stage in layer.stages]
         self._matrices = {operand.name: self._matrix(operand) for operand in layer.operands}
+
+    def _stage(self, number: int) -> tuple[slice, dict[int, slice]]:
+        """Rows of a stage, and where among them are those that each rescale node rounds."""
+        gates = {p: rows for p, rows in self._rows.of.items() if self._rows.stages[p] == number}
+        start = min(rows.start for rows in gates.values())
+        readers = {
+            self._layer.graph.readers(p)[0]: slice(rows.start - start, rows.stop - start)
+            for p, rows in gates.items()
+        }
+        return slice(start, max(rows.stop for rows in gates.values())), readers
 
     def _scale_constants(self) -> None:
         """Biases with their rounding constants, limits, and the type that holds every sum."""
@@ -156,19 +167,14 @@ class GateSums:
 
     def round(self, sums: Array, stage: int, values: Values, count: Count | None) -> None:
         """Put the rescaled sums of a timestep's stage where its gates' readers find them."""
-        gates = {p: rows for p, rows in self._rows.of.items() if self._rows.stages[p] == stage}
-        start = min(rows.start for rows in gates.values())
-        span = slice(start, max(rows.stop for rows in gates.values()))
+        span, gates = self._stages[stage]
         own = sums[:, span]
         np.floor(own, out=own)
         cut = np.minimum(np.maximum(own, self._low[span]), self._high[span])
         integers = cut.astype(np.int32)
-        graph = self._layer.graph
-        for position, rows in gates.items():
-            (reader,) = graph.readers(position)
-            batch = len(sums) // self._layer.pixels
-            here = slice(rows.start - start, rows.stop - start)
-            values[reader] = integers[:, here].reshape(batch, -1)
+        batch = len(sums) // self._layer.pixels
+        for reader, rows in gates.items():
+            values[reader] = integers[:, rows].reshape(batch, -1)
             if count:
-                wrong = cut[:, here] != own[:, here]
-                count(graph.nodes[reader].name, wrong.reshape(batch, -1))
+                wrong = cut[:, rows] != own[:, rows]
+                count(self._layer.graph.nodes[reader].name, wrong.reshape(batch, -1))
