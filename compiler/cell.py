@@ -86,8 +86,8 @@ class Cell:
     """A recurrent cell: its states' names and the equations of one timestep.
 
     A subclass sets :attr:`states` and writes :meth:`step`, which takes the input and the previous
-    states and returns the next states in the same order (a cell without states returns its
-    output). The first value it returns is the layer's output.
+    states and returns the next states in the same order. The first value it returns is the
+    layer's output: a state, or one value more than there are states.
     """
 
     states: ClassVar[tuple[str, ...]] = ()
@@ -132,11 +132,12 @@ def trace(cell: Cell) -> Graph:
     ]
     results = cell.step(x, *states)
     results = results if isinstance(results, tuple) else (results,)
-    if cell.states and len(results) != len(cell.states):
+    apart = len(results) - len(cell.states)  # whether the output is not a state
+    if apart not in ((0, 1) if cell.states else (1,)):
         raise ValueError(f"{type(cell).__name__}.step must return {len(cell.states)} states")
     graph = Graph(
         nodes=tuple(replace(node) for node in tracer.nodes),
-        next_states=tuple(r.position for r in results) if cell.states else (),
+        next_states=tuple(result.position for result in results[apart:]),
         output=results[0].position,
     )
     graph.check()

@@ -6,11 +6,13 @@ from .ligru import LiGRU
 from .linear import Linear
 from .lstm import LSTM, CoupledLSTM, PeepholeLSTM, ProjectedLSTM
 from .rnn import RNN, ReluRNN
+from .sru import SRU
 
 __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "SRU",
     "ConvLSTM",
     "CoupledLSTM",
     "LiGRU",
