@@ -9,7 +9,7 @@ from torch import nn
 
 from .axes import BATCH_FIRST, TIME_FIRST, AxisOrderError, axes_text
 from .cell import Cell, trace, with_activation
-from .cells import GRU, LSTM, RNN, Linear, ReluRNN
+from .cells import GRU, LSTM, RNN, Linear, ProjectedLSTM, ReluRNN
 from .errors import UnsupportedError
 from .network import Layer
 from .nn.stack import RecurrentStack
@@ -32,16 +32,12 @@ def apply_recurrent(
     AxisOrderError
         If the module reads the axes in another order than the stream has them.
     UnsupportedError
-        For two directions, a projection, an initial state that is not zero, or weights that
+        For two directions, an initial state that is not zero, or weights that
         cannot be taken.
     """
     subject = f"Module {path} ({type(module).__name__})"
     if module.bidirectional:
         raise UnsupportedError(f"{subject} has bidirectional=True; supported is one direction")
-    if isinstance(module, nn.RNNBase) and module.proj_size:
-        raise UnsupportedError(
-            f"{subject} has proj_size={module.proj_size}; supported is proj_size=0"
-        )
     if not _is_zero(start):
         raise UnsupportedError(
             f"{subject} is given an initial state; supported is a start from zeros"
@@ -56,9 +52,11 @@ def apply_recurrent(
     make = variant_layer if isinstance(module, RecurrentStack) else _recurrent_layer
     layers = tuple(make(module, path, index) for index in range(module.num_layers))
     hidden = Hidden(stream.layers, layers)
-    has_cell_state = isinstance(module, nn.LSTM) or "c" in getattr(module, "states", ())
-    state = (hidden, CellState(path)) if has_cell_state else hidden
-    return Recurrence(Stream((*stream.layers, *layers), axes), state)
+    plain = ("h", "c") if isinstance(module, nn.LSTM) else ("h",)
+    states = tuple(
+        hidden if name == "h" else CellState(path) for name in getattr(module, "states", plain)
+    )
+    return Recurrence(Stream((*stream.layers, *layers), axes), states if states[1:] else states[0])
 
 
 def _is_zero(state: Any) -> bool:
@@ -87,6 +85,8 @@ def _recurrent_layer(module: nn.RNNBase, path: str, index: int) -> Layer:
     cell: Cell
     gates: tuple[str, ...]
     match module.mode:
+        case "LSTM" if module.proj_size:
+            cell, gates = ProjectedLSTM(size, hidden, module.proj_size), ("i", "f", "g", "o")
         case "LSTM":
             cell, gates = LSTM(size, hidden), ("i", "f", "g", "o")
         case "GRU":
@@ -109,6 +109,9 @@ def _recurrent_layer(module: nn.RNNBase, path: str, index: int) -> Layer:
             parameters |= {"n_x.x": w_x, "n_x": b_x, "n_h.h": w_h, "n_h": b_h}
         else:
             parameters |= {f"{gate}.x": w_x, f"{gate}.h": w_h, gate: b_x + b_h}
+    if module.proj_size:
+        w_hr = _recurrent_parameter(module, path, f"weight_hr_l{index}")
+        parameters |= {"p.m": w_hr, "p": np.zeros(len(w_hr))}
     return Layer(f"{path}.{index}", type(cell).__name__, trace(cell), parameters)
 
 

@@ -146,7 +146,7 @@ class Recurrence(NamedTuple):
     """What a recurrent module returns."""
 
     output: Stream
-    state: Hidden | tuple[Hidden, CellState]
+    state: Hidden | CellState | tuple[Hidden | CellState, ...]
 
 
 @dataclass(frozen=True)

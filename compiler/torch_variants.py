@@ -1,28 +1,28 @@
 """Layers of our own torch modules: which row is which gate, and batch normalisation folded."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from . import nn as modules
 from .cell import Cell, trace
-from .cells import CoupledLSTM, LiGRU, PeepholeLSTM
+from .cells import SRU, CoupledLSTM, LiGRU, PeepholeLSTM, ResetBeforeGRU
 from .errors import UnsupportedError
 from .network import Layer
-from .nn import CoupledLSTM as CoupledLSTMModule
-from .nn import LiGRU as LiGRUModule
-from .nn import PeepholeLSTM as PeepholeLSTMModule
-from .nn import ResetBeforeGRU as ResetBeforeGRUModule
 from .nn.stack import RecurrentStack
 from .torch_arrays import as_array
 
 __all__ = ["VARIANTS", "variant_layer"]
 
-VARIANTS = (CoupledLSTMModule, LiGRUModule, PeepholeLSTMModule, ResetBeforeGRUModule)
 CELLS: dict[type[RecurrentStack], type[Cell]] = {
-    CoupledLSTMModule: CoupledLSTM,
-    LiGRUModule: LiGRU,
-    PeepholeLSTMModule: PeepholeLSTM,
+    modules.CoupledLSTM: CoupledLSTM,
+    modules.LiGRU: LiGRU,
+    modules.PeepholeLSTM: PeepholeLSTM,
+    modules.ResetBeforeGRU: ResetBeforeGRU,
+    modules.SRU: SRU,
 }
+VARIANTS = tuple(CELLS)
 
 
 def variant_layer(module: RecurrentStack, path: str, index: int) -> Layer:
@@ -31,7 +31,7 @@ def variant_layer(module: RecurrentStack, path: str, index: int) -> Layer:
     Raises
     ------
     UnsupportedError
-        For a module without a cell of its own in hardware, or one derived from ours.
+        For a module that is derived from ours.
     """
     kind = type(module)
     if kind not in CELLS:
@@ -43,9 +43,11 @@ def variant_layer(module: RecurrentStack, path: str, index: int) -> Layer:
     def array(name: str) -> Any:
         return as_array(getattr(module, f"{name}_l{index}"), f"{path}.{name}_l{index}")
 
+    if isinstance(module, modules.SRU):
+        return sru_layer(module, f"{path}.{index}", array)
     w_ih, w_hh = array("weight_ih"), array("weight_hh")
     bias = np.zeros(len(w_ih))
-    if kind is LiGRUModule:
+    if kind is modules.LiGRU:
         norm = getattr(module, f"norm_l{index}")
         mean, variance, weight = (
             as_array(getattr(norm, name), f"{path}.norm_l{index}.{name}")
@@ -64,9 +66,30 @@ def variant_layer(module: RecurrentStack, path: str, index: int) -> Layer:
         *(np.split(values, len(module.gates)) for values in (w_ih, w_hh, bias)),
         strict=True,
     ):
-        parameters |= {f"{gate}.x": w_x, f"{gate}.h": w_h, gate: b}
-    if kind is PeepholeLSTMModule:
+        state = "rh" if kind is modules.ResetBeforeGRU and gate == "n" else "h"
+        parameters |= {f"{gate}.x": w_x, f"{gate}.{state}": w_h, gate: b}
+    if kind is modules.PeepholeLSTM:
         peepholes = array("weight_ph")
         parameters |= dict(zip(("p_i", "p_o", "p_f"), peepholes, strict=True))
     graph = trace(CELLS[kind](w_ih.shape[1], module.hidden_size))
     return Layer(f"{path}.{index}", CELLS[kind].__name__, graph, parameters)
+
+
+def sru_layer(module: modules.SRU, name: str, array: Callable[[str], np.ndarray]) -> Layer:
+    """A layer of an SRU; ``array`` gives its parameters by their names without the layer."""
+    weights, size = array("weight_ih"), module.hidden_size
+    projected = weights.shape[1] != size
+    scaled = module.rescale and not projected
+    v_f, v_r = array("weight_c")
+    biases = np.zeros((4, size))
+    if module.bias:
+        biases[1:3] = array("bias").reshape(2, size)
+    parameters = {"v_f": v_f, "v_r": v_r}
+    for gate, values, bias in zip(
+        "ufrk", weights.reshape(-1, size, weights.shape[1]), biases, strict=False
+    ):
+        parameters |= {f"{gate}.x": values, gate: bias}
+    if scaled:
+        parameters["a"] = np.full(size, module.scale)
+    cell = SRU(weights.shape[1], size, module.activation, scaled)
+    return Layer(name, "SRU", trace(cell), parameters)

@@ -12,6 +12,7 @@ from deltaloom.compiler.cells import (
     GRU,
     LSTM,
     RNN,
+    SRU,
     CoupledLSTM,
     LiGRU,
     Linear,
@@ -27,7 +28,7 @@ from deltaloom.compiler.schedule import most_useful_lanes
 from deltaloom.compiler.target import Target
 from deltaloom.sim import cxxrtl, icarus, tools, verilator
 
-PLAIN = [GRU, LSTM, RNN, Linear, ReluRNN, LiGRU, CoupledLSTM, PeepholeLSTM, ResetBeforeGRU]
+PLAIN = [GRU, LSTM, RNN, Linear, ReluRNN, LiGRU, CoupledLSTM, PeepholeLSTM, ResetBeforeGRU, SRU]
 SIZES = st.integers(1, 12)
 
 SIMULATORS = {"cxxrtl": cxxrtl, "verilator": verilator, "icarus": icarus}

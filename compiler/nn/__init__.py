@@ -2,5 +2,6 @@
 
 from .gru import LiGRU, ResetBeforeGRU
 from .lstm import CoupledLSTM, PeepholeLSTM
+from .sru import SRU
 
-__all__ = ["CoupledLSTM", "LiGRU", "PeepholeLSTM", "ResetBeforeGRU"]
+__all__ = ["SRU", "CoupledLSTM", "LiGRU", "PeepholeLSTM", "ResetBeforeGRU"]

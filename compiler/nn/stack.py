@@ -104,6 +104,13 @@ class RecurrentStack(nn.Module):
         """The next states, h first, from one timestep's input products and the states."""
         raise NotImplementedError
 
+    def advance(
+        self, u: Tensor, state: tuple[Tensor, ...], suffix: str
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Output and next states; a cell whose output is not its first state overrides it."""
+        state = self.step(u, state, suffix)
+        return state[0], state
+
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Output of every timestep and the last states, shaped as those of ``torch.nn.GRU``."""
         if x.dim() not in (2, 3) or x.shape[-1] != self.input_size:
@@ -149,6 +156,6 @@ class RecurrentStack(nn.Module):
         products = self.input_products(x, suffix).unbind(0)
         outputs = []
         for u in reversed(products) if backward else products:
-            state = self.step(u, state, suffix)
-            outputs.append(state[0])
+            output, state = self.advance(u, state, suffix)
+            outputs.append(output)
         return torch.stack(outputs[::-1] if backward else outputs), state

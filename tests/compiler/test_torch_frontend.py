@@ -61,6 +61,15 @@ def test_recurrent_modules(kind, features, hidden, num_layers, bias, batch_first
     check_equal(module, network, features, time_first=not batch_first)
 
 
+@pytest.mark.parametrize(("hidden", "proj_size"), [(5, 2), (7, 1), (4, 3)])
+@pytest.mark.parametrize(("num_layers", "bias"), [(1, True), (2, False)])
+def test_projections(hidden, proj_size, num_layers, bias):
+    module = nn.LSTM(
+        3, hidden, num_layers=num_layers, bias=bias, proj_size=proj_size, batch_first=True
+    ).double()
+    check_equal(module, from_torch(module), 3)
+
+
 @pytest.mark.parametrize("kind", RECURRENT)
 @pytest.mark.parametrize(("batch", "time"), [(1, 120), (5, 1)])
 def test_long_and_short(kind, batch, time):
@@ -383,10 +392,6 @@ REFUSALS = {
     "bidirectional": (
         Model(unpacked, bidirectional=True),
         r"Module rnn \(GRU\) has bidirectional=True; supported is one direction",
-    ),
-    "projection": (
-        nn.LSTM(3, 4, proj_size=2),
-        r"Module lstm \(LSTM\) has proj_size=2; supported is proj_size=0",
     ),
     "module": (
         nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4)),

@@ -9,7 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ProjectedLSTM, ReluRNN, ResetBeforeGRU
+from deltaloom.compiler.cells import (
+    GRU,
+    LSTM,
+    RNN,
+    SRU,
+    Linear,
+    ProjectedLSTM,
+    ReluRNN,
+    ResetBeforeGRU,
+)
 from deltaloom.compiler.errors import MismatchError
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import Schedule
@@ -54,6 +63,9 @@ AWKWARD = [
     ([ResetBeforeGRU(3, 17)], 13),
     ([ProjectedLSTM(3, 5, 1)], 4),
     ([ProjectedLSTM(1, 2, 9)], 6),
+    ([SRU(1, 1)], 1),
+    ([SRU(11, 11)], 33),
+    ([SRU(4, 4), SRU(4, 3, "tanh")], 5),
     ([GRU(3, 5), Linear(5, 2)], 5),
     ([Linear(2, 9), RNN(9, 1), Linear(1, 6)], 4),
 ]
@@ -253,6 +265,10 @@ FAULTS = {
     "computed operand not listed at the end": in_source(
         Engine._connect_operand, "~last if state else 1", "~last"
     ),
+    "no pause after a timestep": in_source(
+        Drain.elaborate, "wait.eq(schedule.pause)", "wait.eq(0)"
+    ),
+    "input kept too short": in_source(Engine._keep_input, "place + gates", "place + 1 + gates"),
     "one stage": stuck("stage"),
     "columns of another stage": in_source(
         Engine._connect_lanes, "layer.operands[0].size if stage.walks_input else 0", "0"
@@ -273,6 +289,7 @@ VICTIMS = {
     "one entry": ([RNN(1, 2)], {"l.0": 1}, Recipe(skip="delta")),
     "two sums": ([GRU(3, 4), "last", Linear(4, 2)], {"l.0": 3, "l.2": 1}, Recipe(skip="zero")),
     "wide output": ([Linear(1, 40)], {"l.0": 20}, Recipe()),
+    "no list to wait for": ([SRU(6, 6)], {"l.0": 18}, Recipe(skip="zero")),
     "two stages": ([ResetBeforeGRU(2, 5)], {"l.0": 3}, Recipe(skip="delta", theta=3)),
     "projection": ([ProjectedLSTM(2, 3, 4)], {"l.0": 5}, Recipe(skip="delta")),
 }

