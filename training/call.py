@@ -30,13 +30,17 @@ class Call:
         The layers of a recurrent module: their final states are returned beside the output.
         Empty: the output alone is.
     states : tuple of str
-        Of a recurrent module: the states whose final values are returned, the output's first.
+        Of a recurrent module: the states whose final values are returned; ``h`` is the output.
     """
 
     argument: str = "x"
     axes: tuple[str, ...] = BATCH_FIRST
     stack: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
+
+    def kept(self, layer: str) -> tuple[str, ...]:
+        """The states of a layer whose final values are returned and which no output has."""
+        return tuple(name for name in self.states if name != "h") if layer in self.stack else ()
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,9 @@ def call_of(module: nn.Module, axes: tuple[str, ...]) -> Call:
     if not is_plain(last, *RECURRENT):
         return Call(argument, axes)
     path = path or type(last).__name__.lower()
-    lstm = isinstance(last, nn.LSTM) or "c" in getattr(last, "states", ())
+    plain = ("h", "c") if isinstance(last, nn.LSTM) else ("h",)
     stack = tuple(f"{path}.{index}" for index in range(last.num_layers))
-    return Call(argument, axes, stack, ("h", "c") if lstm else ("h",))
+    return Call(argument, axes, stack, getattr(last, "states", plain))
 
 
 def read_arguments(

@@ -11,7 +11,13 @@ from ..compiler.errors import DeltaloomError
 from ..compiler.formats import fit_tables
 from ..compiler.integer import IntegerLayer, IntegerNetwork, Skip
 from ..compiler.network import Layer, Network
-from ..compiler.quantize import Plan, quantize_layer, quantize_stream_layer, round_network
+from ..compiler.quantize import (
+    Plan,
+    make_plan,
+    quantize_layer,
+    quantize_stream_layer,
+    round_network,
+)
 from ..compiler.recipe import Recipe
 from ..compiler.wiring import INPUT, sources_of
 from . import checkpoint
@@ -43,8 +49,9 @@ class Prepared(nn.Module):
     Its outputs equal, in every bit, those of the model that :func:`deltaloom.quantize` makes of
     it. Roundings have straight-through derivatives (Bengio et al. 2013), so that any torch
     optimizer trains it. Its parameters are floats called
-    ``cells.<layer>.<gate>.<operand>.value`` and ``cells.<layer>.<gate>.bias.value``. Formats are
-    those of the calibration and stay. Dropout does nothing, and batch normalisation is part of
+    ``cells.<layer>.<gate>.<operand>.value`` and ``cells.<layer>.<gate>.bias.value``; biases that
+    the module lacks start at zero and are trained too, as hardware has them anyway. Formats are
+    those of the last calibration. Dropout does nothing, and batch normalisation is part of
     the weights.
 
     Parameters
@@ -84,17 +91,31 @@ class Prepared(nn.Module):
     def _step(self, place: Place) -> Tensor | None:
         return self.ranges.step(place) if self.ranges else None
 
-    @torch.no_grad()
     def network(self) -> IntegerNetwork:
         """The integer network that the forward pass computes."""
-        plan = self._plan
-        layers = tuple(
-            _with_parameters(layer, self._parameters_of(layer)())
-            if isinstance(layer, Layer)
-            else layer
-            for layer in plan.network.layers
+        return round_network(replace(self._plan, network=self._float_network()))
+
+    @torch.no_grad()
+    def _float_network(self) -> Network:
+        return Network(
+            tuple(
+                _with_parameters(layer, self._parameters_of(layer)())
+                if isinstance(layer, Layer)
+                else layer
+                for layer in self._calibrated.network.layers
+            )
         )
-        return round_network(replace(plan, network=Network(layers)))
+
+    def calibrate(self, calibration: Any) -> None:
+        """Choose all ranges anew, for the weights of now.
+
+        Ranges do not grow with signals that grow as training goes on: what leaves them saturates.
+        ``calibration`` is as :func:`deltaloom.prepare` takes it.
+        """
+        found = make_plan(self._float_network(), calibration, self.recipe)
+        self._calibrated = replace(found, network=self._calibrated.network)
+        if self.ranges:
+            self.ranges.restart(found)
 
     def forward(self, *arguments: Any, **named: Any) -> Any:
         """What the module that it was made from returns, of the same arguments.
@@ -172,7 +193,7 @@ class Prepared(nn.Module):
                     _with_parameters(layer, latent), formats, tables, plan.recipe
                 )
                 straight = parameters.straight(latent, integer, formats, self._step)
-                states = self._signature.states[1:] if layer.name in self._signature.stack else ()
+                states = self._signature.kept(layer.name)
                 steps = self._steps(integer) if self.ranges else {}
                 output = run_layer(integer, values, straight, lengths, states, steps)
                 values = output.values
@@ -207,7 +228,7 @@ def _final_states(call: Call, given: Arguments, found: _Pass, name: str) -> Tens
     last = torch.from_numpy(given.lengths) - 1
     states = [
         found.streams[layer][0][last, torch.arange(len(last))]
-        if name == call.states[0]
+        if name == "h"
         else found.outputs[layer].states[name]
         for layer in call.stack
     ]

@@ -40,9 +40,15 @@ class Ranges(nn.Module):
         super().__init__()
         groups = _shared_places(plan)
         self._index = {place: index for index, group in enumerate(groups) for place in group}
+        self.log2_steps = nn.Parameter(torch.zeros(len(groups)))
+        self.restart(plan)
+
+    @torch.no_grad()
+    def restart(self, plan: Plan) -> None:
+        """Start again from the formats of another plan of the same layers."""
         formats = formats_of(plan)
-        steps = [-float(formats[group[0]].frac) for group in groups]
-        self.log2_steps = nn.Parameter(torch.tensor(steps))
+        for place, index in self._index.items():
+            self.log2_steps[index] = -float(formats[place].frac)
 
     def plan(self, plan: Plan) -> Plan:
         """The plan with the steps that were learned."""

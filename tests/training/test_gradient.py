@@ -9,6 +9,7 @@ from deltaloom.compiler.cells import (
     GRU,
     LSTM,
     RNN,
+    SRU,
     ConvLSTM,
     CoupledLSTM,
     LiGRU,
@@ -37,7 +38,10 @@ from deltaloom.compiler.recipe import Recipe
 from deltaloom.training.layer import run_layer
 from deltaloom.training.ranges import step_positions
 
-CELLS = [LSTM, GRU, RNN, ReluRNN, Linear, LiGRU, CoupledLSTM, PeepholeLSTM, ResetBeforeGRU]
+CELLS = [
+    *(LSTM, GRU, RNN, ReluRNN, Linear, LiGRU, CoupledLSTM, PeepholeLSTM, ResetBeforeGRU),
+    SRU,
+]
 SLOPES = {
     "relu": lambda y: (y > 0).double(),
     "sigmoid": lambda y: y * (1 - y),
@@ -179,6 +183,11 @@ def test_derivatives_are_those_of_torch(random_layer, cell, options):
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_derivatives_of_a_projection(random_layer, options):
     check(random_layer, ProjectedLSTM(5, 7, 3), options)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_derivatives_of_a_highway(random_layer, options):
+    check(random_layer, SRU(6, 6, "tanh", scaled=True), options)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

@@ -25,7 +25,15 @@ from deltaloom.compiler.network import (
     Sum,
 )
 
-RECURRENT = [nn.RNN, nn.LSTM, nn.GRU, dl.nn.LiGRU, dl.nn.CoupledLSTM, dl.nn.PeepholeLSTM]
+
+def projected_lstm(*arguments, **options):
+    return nn.LSTM(*arguments, **options, proj_size=3)
+
+
+RECURRENT = [
+    *(nn.RNN, nn.LSTM, nn.GRU, projected_lstm),
+    *(dl.nn.LiGRU, dl.nn.CoupledLSTM, dl.nn.PeepholeLSTM, dl.nn.ResetBeforeGRU, dl.nn.SRU),
+]
 RECIPES = [
     dl.Recipe(),
     dl.Recipe(weights="int4", activations="int3", skip="delta", theta=2, clip="minmax"),
@@ -116,6 +124,7 @@ def test_sequences_of_different_lengths():
         torch.testing.assert_close(parameter.grad, ragged[name], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 @pytest.mark.parametrize("batch_first", [True, False])
 @pytest.mark.parametrize("kind", RECURRENT)
 def test_returns_what_torch_returns(kind, batch_first):
@@ -200,7 +209,7 @@ def test_training_lowers_the_loss(kind):
         def __init__(self):
             super().__init__()
             self.rnn = kind(2, 8, batch_first=True)
-            self.head = nn.Linear(8, 1)
+            self.head = nn.Linear(3 if kind is projected_lstm else 8, 1)
 
         def forward(self, x):
             return self.head(self.rnn(x)[0])
@@ -209,7 +218,9 @@ def test_training_lowers_the_loss(kind):
     prepared = dl.prepare(Follower(), recipe, x)
     optimizer = torch.optim.Adam(prepared.parameters(), lr=0.02)
     losses = []
-    for _ in range(60):
+    for turn in range(60):
+        if turn % 10 == 0:
+            prepared.calibrate(x)
         optimizer.zero_grad()
         loss = (prepared(x) - target).square().mean()
         loss.backward()
@@ -261,6 +272,25 @@ def test_learned_ranges_recover_from_bad_calibration():
             optimizer.step()
         losses[learn] = loss.item()
     assert losses[True] < 0.3 * losses[False]
+
+
+@pytest.mark.parametrize("learn_ranges", [False, True])
+def test_ranges_are_calibrated_anew(learn_ranges):
+    x = sequences(3, 9, 3)
+    recipe = dl.Recipe(activations="int5")
+    torch.manual_seed(0)
+    module = nn.RNN(3, 4, nonlinearity="relu", batch_first=True)
+    prepared = dl.prepare(module, recipe, x, learn_ranges=learn_ranges)
+    with torch.no_grad():
+        for parameter in prepared.cells.parameters():
+            parameter *= 3
+        for parameter in module.parameters():
+            parameter *= 3
+    prepared.calibrate(2 * x)
+    wanted = dl.quantize(module, 2 * x, recipe)
+    np.testing.assert_array_equal(dl.quantize(prepared)(3 * x), wanted(3 * x))
+    output, _ = prepared(torch.from_numpy(3 * x))
+    np.testing.assert_array_equal(output.detach(), wanted(3 * x))
 
 
 def test_learned_ranges_of_streams_that_fork_and_join(random_layer):
