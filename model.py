@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .compiler import artifact
+from .compiler.encodings import UNIT_MULTIPLIER, Integers
 from .compiler.errors import DeltaloomError, UnsupportedError
 from .compiler.evaluate import as_sequences
-from .compiler.graph import Affine
+from .compiler.graph import Affine, Scale
 from .compiler.integer import IntegerLayer, IntegerNetwork
 from .compiler.network import Network
 from .compiler.pwl import worst_error
@@ -138,7 +139,15 @@ def _layer_summary(layer: IntegerLayer) -> dict[str, Any]:
         "theta": dict(layer.theta),
         "formats": {node.name: str(node.format) for node in nodes},
         "weights": {
-            affine.key(path): str(path.format) for affine in affines for path in affine.paths
+            affine.key(path): str(path.format)
+            if isinstance(path.encoding, Integers)
+            else f"{path.encoding} {path.format}"
+            for affine in affines
+            for path in affine.paths
+        },
+        "real_scales": {
+            node.name.removesuffix("_scaled"): node.multiplier / UNIT_MULTIPLIER
+            for _, node in layer.graph.of(Scale)
         },
         "accumulator_bits": max(layer.sum_width(affine) for affine in affines),
         "tables": {

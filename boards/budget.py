@@ -1,7 +1,7 @@
 """What a schedule takes of a board, and how many lanes a board holds."""
 
 from ..compiler.errors import DoesNotFitError
-from ..compiler.graph import Activation, Mul
+from ..compiler.graph import Activation, Mul, Scale
 from ..compiler.integer import IntegerNetwork
 from ..compiler.schedule import LayerSchedule, Schedule, most_useful_lanes, schedule
 from ..compiler.target import Target
@@ -24,9 +24,9 @@ def target_of(board: Board) -> Target:
 
 
 def gate_multipliers(layer: LayerSchedule) -> int:
-    """Multipliers of a gate pipeline: products, and a segment's line in every table."""
+    """Multipliers of a gate pipeline: products, real scales, a segment's line in every table."""
     graph = layer.layer.graph
-    return len(list(graph.of(Mul))) + sum(
+    return sum(1 for kind in (Mul, Scale) for _ in graph.of(kind)) + sum(
         activation.function != "relu" for _, activation in graph.of(Activation)
     )
 

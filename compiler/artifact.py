@@ -20,10 +20,20 @@ import numpy as np
 from .checks import check_network
 from .errors import DeltaloomError, ModelFileError
 from .fixed import width_for
-from .graph import Affine
 from .integer import IntegerLayer, IntegerNetwork
 from .packing import NATIVE, pack, packed_bytes, unpack
-from .structure import Tensors, describe, integer, mapping, rebuild, record, sequence, tensors_of
+from .structure import (
+    Tensors,
+    describe,
+    encoding_of,
+    integer,
+    mapping,
+    paths_of,
+    rebuild,
+    record,
+    sequence,
+    tensors_of,
+)
 
 __all__ = ["ModelBytes", "load", "model_bytes", "save"]
 
@@ -110,10 +120,8 @@ def tensor_bits(network: IntegerNetwork, tensors: Tensors) -> dict[str, int]:
     }
     for index, layer in enumerate(network.layers):
         if isinstance(layer, IntegerLayer):
-            for _, affine in layer.graph.of(Affine):
-                for path in affine.paths:
-                    assert path.format is not None
-                    bits[f"layer.{index}.{affine.key(path)}"] = path.format.width
+            for path, key in paths_of(layer.graph.nodes):
+                bits[f"layer.{index}.{key}"] = encoding_of(path).bits
     return bits
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from .conv_checks import check_convolutions
+from .encodings import UNIT_MULTIPLIER
 from .exact import (
     MAX_EXACT,
     MAX_LEFT,
@@ -16,6 +17,7 @@ from .exact import (
     combine,
     rectify,
     rescale,
+    scale,
 )
 from .fixed import Format
 from .graph import (
@@ -29,6 +31,7 @@ from .graph import (
     Node,
     Path,
     Rescale,
+    Scale,
     State,
 )
 from .integer import MAX_ACCUMULATOR, MAX_ALIGNMENT, IntegerLayer, IntegerNetwork, Skip
@@ -186,7 +189,12 @@ def check_format(what: str, format: Format | None, width: int) -> Format:
 def check_path(layer: IntegerLayer, affine: Affine, path: Path) -> None:
     """A path reads the input, a state, a rounding of one, or what the timestep has computed."""
     what = f"Path {layer.name}.{affine.key(path)}"
-    check_format(what, path.format, MAX_PARAMETER)
+    format = check_format(what, path.format, MAX_PARAMETER)
+    encoding = path.encoding
+    require(
+        encoding is not None and encoding.width == format.width,
+        f"{what} must have an encoding of {format.width} bits in two's complement, not {encoding}",
+    )
     node = layer.graph.nodes[path.operand]
     source = layer.graph.nodes[node.operand] if isinstance(node, Rescale) else node
     require(not isinstance(source, Constant), f"{what} must not read a constant")
@@ -272,8 +280,8 @@ def check_accumulator(layer: IntegerLayer, affine: Affine) -> None:
         check_array(
             name, weights, (affine.rows, path.columns(layer.graph.nodes[path.operand].size))
         )
-        assert path.format is not None
-        require(path.format.holds(weights), f"{name} must lie within {path.format}")
+        assert path.encoding is not None
+        require(path.encoding.holds(weights), f"{name} must be {path.encoding}")
         shift = layer.shift(affine, path)
         require(
             0 <= shift <= MAX_ALIGNMENT,
@@ -309,6 +317,20 @@ def check_value(layer: IntegerLayer, node: Node, intervals: Sequence[Interval]) 
                 f"right, not {shift} to the right",
             )
             return rescale(operands[0], format)
+        case Scale():
+            widest = max(f.width for f in formats if f is not None)
+            require(
+                widest <= MAX_MULTIPLIER,
+                f"{what} must have an operand of at most {MAX_MULTIPLIER} bits",
+            )
+            require(
+                UNIT_MULTIPLIER < node.multiplier < 2 * UNIT_MULTIPLIER,
+                f"{what} must have a multiplier between {UNIT_MULTIPLIER} and "
+                f"{2 * UNIT_MULTIPLIER}, not {node.multiplier}",
+            )
+            interval = scale(operands[0], node.multiplier)
+            require(interval.within(format), f"{what} must be exact, which {format} is not")
+            return interval
         case Activation(function="relu"):
             require(formats == [format], f"{what} must keep its operand's format")
             return rectify(operands[0])

@@ -7,7 +7,7 @@ import numpy as np
 from .errors import DeltaloomError
 from .fixed import Format
 
-__all__ = ["MAX_FRAC", "covering_format", "least_squares_format"]
+__all__ = ["CANDIDATES", "MAX_FRAC", "covering_format", "least_squares_format"]
 
 MAX_FRAC = 64
 """Fraction bits lie within this of zero; values below 2**-MAX_FRAC count as zero."""

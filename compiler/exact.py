@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .encodings import MULTIPLIER_FRAC
 from .fixed import Format, half_unit, width_for
 from .graph import Add, Binary, Mul, Sub
 
@@ -16,6 +17,7 @@ __all__ = [
     "combine",
     "rectify",
     "rescale",
+    "scale",
 ]
 
 MAX_EXACT = 60
@@ -70,6 +72,11 @@ def combine(node: Binary, a: Interval, b: Interval) -> Interval:
 def rectify(a: Interval) -> Interval:
     """Results of ``relu``."""
     return Interval(max(a.low, 0), max(a.high, 0), a.frac)
+
+
+def scale(a: Interval, multiplier: int) -> Interval:
+    """Results of the multiplication with a positive constant."""
+    return Interval(a.low * multiplier, a.high * multiplier, a.frac + MULTIPLIER_FRAC)
 
 
 def rescale(a: Interval, target: Format) -> Interval:

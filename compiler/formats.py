@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .calibrate import STREAM, Ranges, Statistics
+from .encodings import WeightFormat
 from .errors import DeltaloomError
 from .fixed import Format
 from .graph import Affine, Input, State
@@ -14,7 +15,7 @@ from .pwl_adaptive import fit_adaptive
 from .pwl_uniform import fit
 from .recipe import Recipe
 from .stream_formats import choose_stream_formats
-from .weights import choose_weight_formats
+from .weight_scales import choose_weight_formats
 from .wiring import sources_of
 
 __all__ = ["LayerFormats", "choose_formats", "fit_tables"]
@@ -34,7 +35,7 @@ class LayerFormats:
         By state: what is kept from one timestep to the next.
     elementwise : mapping of str to Format
         By node of the float graph: what its value is rounded to where it has to be.
-    weights : mapping of str to Format
+    weights : mapping of str to WeightFormat
         By ``gate.operand``.
     """
 
@@ -43,7 +44,7 @@ class LayerFormats:
     operands: Mapping[str, Format]
     states: Mapping[str, Format]
     elementwise: Mapping[str, Format]
-    weights: Mapping[str, Format]
+    weights: Mapping[str, WeightFormat]
 
 
 def choose_formats(

@@ -1,6 +1,6 @@
 """Times of the gate pipeline: in which cycle each element-wise value of a unit is there."""
 
-from .graph import Activation, Add, Affine, Mul, Rescale, Sub
+from .graph import Activation, Add, Affine, Mul, Rescale, Scale, Sub
 from .stages import Stage
 
 __all__ = ["ACTIVATION_LATENCY", "MULTIPLIER_LATENCY", "gate_times"]
@@ -36,6 +36,8 @@ def gate_times(stage: Stage) -> dict[int, int]:
                 times[position] = times[operand] + latency
             case Mul(a=a, b=b):
                 times[position] = max(times[a], times[b]) + MULTIPLIER_LATENCY
+            case Scale(operand=operand):
+                times[position] = times[operand] + MULTIPLIER_LATENCY
             case Add(a=a, b=b) | Sub(a=a, b=b):
                 times[position] = max(times[a], times[b])
             case node:

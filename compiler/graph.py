@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from .convolution import Convolution
+from .encodings import Encoding
 from .fixed import Format
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Node",
     "Path",
     "Rescale",
+    "Scale",
     "State",
     "Sub",
 ]
@@ -63,12 +65,14 @@ class Path:
     """One matrix-vector product: weights of shape (rows, operand size) times ``operand``.
 
     With a convolution, the operand and the affine are frames: the weights, of shape (channels of
-    the affine, taps * channels of the operand), are multiplied with each pixel's window.
+    the affine, taps * channels of the operand), are multiplied with each pixel's window. Once
+    quantized, the weights' integers are of ``format`` and levels of ``encoding``.
     """
 
     name: str
     operand: int
     format: Format | None = None
+    encoding: Encoding | None = None
     convolution: Convolution | None = None
 
     def columns(self, size: int) -> int:
@@ -161,6 +165,13 @@ class Activation(Unary):
 @dataclass(frozen=True, kw_only=True)
 class Rescale(Unary):
     """Rounds half up to ``format`` and saturates: the only way from one format to another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale(Unary):
+    """Times the constant ``multiplier * 2**-15``, exactly: the mantissa of a gate's real scale."""
+
+    multiplier: int
 
 
 N = TypeVar("N", bound=Node)

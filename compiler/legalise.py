@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from .encodings import UNIT_MULTIPLIER
 from .errors import DeltaloomError
 from .exact import (
     MAX_EXACT,
@@ -13,10 +14,23 @@ from .exact import (
     combine,
     rectify,
     rescale,
+    scale,
 )
 from .fixed import Format
 from .formats import LayerFormats
-from .graph import Activation, Affine, Binary, Constant, Graph, Input, Mul, Node, Rescale, State
+from .graph import (
+    Activation,
+    Affine,
+    Binary,
+    Constant,
+    Graph,
+    Input,
+    Mul,
+    Node,
+    Rescale,
+    Scale,
+    State,
+)
 from .network import Layer
 from .pwl import PiecewiseLinear
 from .weights import IntegerParameters
@@ -140,13 +154,31 @@ class Legaliser:
             replace(
                 path,
                 operand=self.rounded(path.operand, self.formats.operands[path.name]),
-                format=self.parameters.formats[node.key(path)],
+                format=weights.format,
+                encoding=weights.encoding,
             )
             for path in node.paths
+            for weights in [self.parameters.formats[node.key(path)]]
         )
         format = self.parameters.accumulators[node.name]
         place = self.append(replace(node, paths=paths), Interval.of(format), format)
-        return self.rescale(place, self.affine_target(position))
+        target = self.affine_target(position)
+        multiplier = self.parameters.formats[node.key(node.paths[0])].multiplier
+        if multiplier != UNIT_MULTIPLIER:
+            place = self.scaled(node, place, multiplier, target)
+        return self.rescale(place, target)
+
+    def scaled(self, node: Node, place: int, multiplier: int, target: Format) -> int:
+        """Position of a sum times its gate's real scale.
+
+        The sum is rounded to what a multiplier takes, some bits finer than the target.
+        """
+        frac = target.frac + MAX_MULTIPLIER - target.width
+        operand = self.rescale(place, Format(MAX_MULTIPLIER, frac))
+        product = Scale(
+            name=f"{node.name}_scaled", size=node.size, operand=operand, multiplier=multiplier
+        )
+        return self.append(product, scale(self.intervals[operand], multiplier))
 
     def affine_target(self, position: int) -> Format:
         """The format that all readers of an affine want, or the element-wise one."""

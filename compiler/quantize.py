@@ -14,7 +14,8 @@ from .integer import IntegerLayer, IntegerNetwork, Skip
 from .legalise import legalise, prune
 from .network import Layer, Network
 from .pwl import PiecewiseLinear
-from .recipe import Recipe, check_recipe
+from .recipe import Recipe
+from .recipe_names import check_recipe
 from .streams import Embedding, Pool, StreamLayer, Sum, Window
 from .weights import quantize_weights
 
@@ -122,7 +123,7 @@ def quantize_layer(
     layer: Layer, formats: LayerFormats, tables: dict[str, PiecewiseLinear], recipe: Recipe
 ) -> IntegerLayer:
     """One layer, given the formats of its streams, states, operands and weights."""
-    parameters = quantize_weights(layer, formats.operands, formats.weights)
+    parameters = quantize_weights(layer, formats.operands, formats.weights, recipe)
     graph = legalise(layer, formats, parameters, tables)
     return IntegerLayer(
         name=layer.name,

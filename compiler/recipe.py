@@ -7,19 +7,20 @@ from fnmatch import fnmatchcase
 from os import PathLike
 from typing import Any
 
-from .errors import DeltaloomError, UnsupportedError
-from .graph import Affine, State
-from .integer import Skip
-from .network import Layer, Network
+import numpy as np
 
-__all__ = ["Recipe", "check_recipe"]
+from .encodings import ENCODINGS, Encoding
+from .errors import DeltaloomError, UnsupportedError
+from .integer import Skip
+
+__all__ = ["OVERRIDES", "Recipe"]
 
 INTEGERS = {f"int{bits}": bits for bits in range(2, 17)}
-LATER_WEIGHTS = ("binary", "ternary", "quaternary", "shift2", "shift3", "shift4")
 SKIPS = tuple(mode.value for mode in Skip)
 CLIPS = ("minmax", "mse")
 TABLES = ("uniform", "adaptive")
-SCALES = ("power-of-two",)
+SCALES = ("power-of-two", "real")
+ROUNDINGS = ("nearest", "stochastic")
 OVERRIDES = ("weights", "activations", "scale")
 ELEMENTWISE = range(4, 17)
 
@@ -31,7 +32,9 @@ class Recipe:
     Parameters
     ----------
     weights : str
-        ``int2`` to ``int16``: width of weights.
+        Encoding of weights: ``int2`` to ``int16``, ``binary``, ``ternary``, ``quaternary``
+        (Alom et al. 2018), ``shift2``, ``shift3``, ``shift4`` (zero-free powers of two, Li et al.
+        2023). All but the integers need no multiplier.
     activations : str
         ``int2`` to ``int16``: width of the inputs of matrix-vector products.
     skip : str
@@ -46,7 +49,7 @@ class Recipe:
         Overrides by name, as in ``fnmatch``, later ones first. ``weights`` and ``scale`` apply
         to ``layer.gate.operand``, as in ``{"rnn.0.*.h": {"weights": "int16"}}``, and
         ``activations`` to ``layer.operand``, as in ``{"rnn.0.x": {"activations": "int16"}}``.
-        ``scale`` is ``power-of-two``.
+        All paths of a gate have the same kind of scale.
     state_limits : mapping of pattern to float
         Largest magnitude that a state is kept for, by ``layer.state`` as in ``fnmatch``, later
         ones first: ``{"lstm.0.c": 64}``. Beyond it the state saturates, which is counted; below
@@ -64,6 +67,14 @@ class Recipe:
         adaptive ones.
     output : int, optional
         Bits of the last layer's output, 2 to 16. Left out: ``elementwise``.
+    scale : str
+        Scales of weights: ``power-of-two``, one for each gate and path, or ``real``: times a
+        mantissa of 16 bits that all paths of a gate share and a multiplier of the gate pipeline
+        takes up.
+    rounding : str
+        Of weights: ``nearest``, or ``stochastic`` (Courbariaux et al. 2015).
+    seed : int
+        Of stochastic rounding; the same seed gives the same weights.
     """
 
     weights: str = "int8"
@@ -78,9 +89,12 @@ class Recipe:
     tables: str = "uniform"
     segments: int | None = None
     output: int | None = None
+    scale: str = "power-of-two"
+    rounding: str = "nearest"
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        integer_bits("weights", self.weights)
+        check_encoding("weights", self.weights)
         integer_bits("activations", self.activations)
         if self.skip == "top_k":
             raise UnsupportedError(
@@ -106,8 +120,13 @@ class Recipe:
                 raise DeltaloomError(
                     f"Recipe activation_error must be a number from 1 to 1024, not {error!r}"
                 )
-
         one_of("tables", self.tables, TABLES)
+        one_of("scale", self.scale, SCALES)
+        one_of("rounding", self.rounding, ROUNDINGS)
+        if not is_integer(self.seed) or not 0 <= self.seed < 1 << 32:
+            raise DeltaloomError(
+                f"Recipe seed must be an integer from 0 to 2**32 - 1, not {self.seed!r}"
+            )
         self._check_segments()
 
     def _check_segments(self) -> None:
@@ -155,10 +174,13 @@ class Recipe:
                     f"{', '.join(OVERRIDES)}, not {overrides!r}"
                 )
             for name, value in overrides.items():
+                what = f"paths '{pattern}' {name}"
                 if name == "scale":
-                    one_of(f"paths '{pattern}' scale", value, SCALES)
-                elif name in OVERRIDES:
-                    integer_bits(f"paths '{pattern}' {name}", value)
+                    one_of(what, value, SCALES)
+                elif name == "weights":
+                    check_encoding(what, value)
+                elif name == "activations":
+                    integer_bits(what, value)
                 else:
                     raise DeltaloomError(
                         f"Recipe paths '{pattern}' must override {', '.join(OVERRIDES)}, "
@@ -199,9 +221,19 @@ class Recipe:
                 )
         return cls(**values)
 
-    def weight_bits(self, layer: str, key: str) -> int:
-        """Width of the weights ``key`` (``gate.operand``) of a layer."""
-        return INTEGERS[self._override(f"{layer}.{key}", "weights") or self.weights]
+    def weight_encoding(self, layer: str, key: str) -> Encoding:
+        """Encoding of the weights ``key`` (``gate.operand``) of a layer."""
+        return ENCODINGS[self._override(f"{layer}.{key}", "weights") or self.weights]
+
+    def scale_kind(self, layer: str, key: str) -> str:
+        """Kind of scale of the weights ``key`` (``gate.operand``) of a layer."""
+        return self._override(f"{layer}.{key}", "scale") or self.scale
+
+    def weight_generator(self, layer: str, key: str) -> np.random.Generator | None:
+        """What weights ``key`` of a layer are rounded with; None if to the nearest."""
+        if self.rounding == "nearest":
+            return None
+        return np.random.default_rng([self.seed, *f"{layer}.{key}".encode()])
 
     def activation_bits(self, layer: str, operand: str) -> int:
         """Width of an operand of a layer's matrix-vector products."""
@@ -237,11 +269,13 @@ def integer_bits(what: str, value: object) -> int:
     """Width that a name like ``int8`` stands for."""
     if isinstance(value, str) and value in INTEGERS:
         return INTEGERS[value]
-    if "weights" in what and value in LATER_WEIGHTS:
-        raise UnsupportedError(
-            f"Recipe {what} '{value}' is not supported yet; supported are int2 to int16"
-        )
     raise DeltaloomError(f"Recipe {what} must be one of int2 to int16, not {value!r}")
+
+
+def check_encoding(what: str, value: object) -> None:
+    if not isinstance(value, str) or value not in ENCODINGS:
+        others = ", ".join(name for name in ENCODINGS if name not in INTEGERS)
+        raise DeltaloomError(f"Recipe {what} must be one of int2 to int16, {others}, not {value!r}")
 
 
 def one_of(what: str, value: object, names: tuple[str, ...]) -> None:
@@ -256,66 +290,3 @@ def is_integer(value: object) -> bool:
 def check_threshold(what: str, value: object) -> None:
     if not is_integer(value) or value < 0:  # type: ignore[operator]
         raise DeltaloomError(f"{what} must be a non-negative integer, not {value!r}")
-
-
-def path_names(layer: Layer) -> dict[str, list[str]]:
-    """What each kind of override can name: full names by ``weights`` and ``activations``."""
-    paths = [(affine, path) for _, affine in layer.graph.of(Affine) for path in affine.paths]
-    weights = [f"{layer.name}.{affine.key(path)}" for affine, path in paths]
-    activations = sorted({f"{layer.name}.{path.name}" for _, path in paths})
-    return {"weights": weights, "scale": weights, "activations": activations}
-
-
-def check_recipe(recipe: Recipe, network: Network) -> None:
-    """Raise unless every name of the recipe is one of the network's."""
-    layers = {layer.name: layer for layer in network.layers if isinstance(layer, Layer)}
-    names: dict[str, list[str]] = {what: [] for what in OVERRIDES}
-    for layer in layers.values():
-        for what, found in path_names(layer).items():
-            names[what] += found
-    for pattern, overrides in recipe.paths.items():
-        for what in overrides:
-            if not any(fnmatchcase(name, pattern) for name in names[what]):
-                raise DeltaloomError(
-                    f"Recipe paths '{pattern}' must match {what} of the network, which are "
-                    f"{', '.join(names[what])}"
-                )
-    kept = [
-        f"{layer.name}.{state.name}"
-        for layer in layers.values()
-        for position, state in layer.graph.of(State)
-        if not layer.graph.only_multiplied(position)
-    ]
-    for pattern in recipe.state_limits:
-        if not any(fnmatchcase(name, pattern) for name in kept):
-            raise DeltaloomError(
-                f"Recipe state_limits '{pattern}' must match states of the network that are not "
-                f"multiplied alone, which are {', '.join(kept) or 'none'}"
-            )
-    if isinstance(recipe.theta, Mapping):
-        for layer_name, operands in recipe.theta.items():
-            if layer_name not in layers:
-                raise DeltaloomError(
-                    f"Recipe theta must name layers of the network, which are "
-                    f"{', '.join(layers)}, not '{layer_name}'"
-                )
-            for operand in operands:
-                if f"{layer_name}.{operand}" not in names["activations"]:
-                    known = [
-                        n.removeprefix(f"{layer_name}.")
-                        for n in names["activations"]
-                        if n.startswith(f"{layer_name}.")
-                    ]
-                    raise DeltaloomError(
-                        f"Recipe theta of layer {layer_name} must name its operands, which are "
-                        f"{', '.join(known)}, not '{operand}'"
-                    )
-    for name in names["activations"]:
-        layer_name, operand = name.rsplit(".", 1)
-        bits = recipe.activation_bits(layer_name, operand)
-        theta = recipe.theta_of(layer_name, operand)
-        if theta >= 1 << bits:
-            raise DeltaloomError(
-                f"Recipe theta of {name} must be below {1 << bits}, the range of its {bits}-bit "
-                f"activation, not {theta}: no difference would reach it"
-            )

@@ -4,13 +4,14 @@ Reading trusts nothing: whatever is missing, surplus or of the wrong kind is a `
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from .convolution import Convolution
+from .encodings import ENCODINGS, Encoding, Integers
 from .fixed import Format
 from .graph import (
     Activation,
@@ -23,6 +24,7 @@ from .graph import (
     Node,
     Path,
     Rescale,
+    Scale,
     State,
     Sub,
 )
@@ -30,14 +32,22 @@ from .integer import IntegerLayer, IntegerNetwork, Skip
 from .pwl import PiecewiseLinear
 from .streams import ArgMax, Concatenate, LastStep, Pool, Reverse, StreamLayer, Sum
 
-__all__ = ["Tensors", "describe", "distinct_tables", "rebuild", "tensors_of"]
+__all__ = [
+    "Tensors",
+    "describe",
+    "distinct_tables",
+    "encoding_of",
+    "paths_of",
+    "rebuild",
+    "tensors_of",
+]
 
 Tensors = dict[str, np.ndarray]
 """Int64 arrays by name."""
 
 OPERATIONS: dict[str, type[Node]] = {
     kind.__name__: kind
-    for kind in (Input, State, Constant, Affine, Add, Sub, Mul, Activation, Rescale)
+    for kind in (Input, State, Constant, Affine, Add, Sub, Mul, Activation, Rescale, Scale)
 }
 STREAM_LAYERS: dict[str, type[StreamLayer]] = {
     kind.__name__: kind for kind in (ArgMax, Concatenate, LastStep, Pool, Reverse, Sum)
@@ -66,10 +76,24 @@ def tensors_of(network: IntegerNetwork) -> Tensors:
             found[f"table.{index}.knots"] = table.knots
     for index, layer in enumerate(network.layers):
         if isinstance(layer, IntegerLayer):
-            for group in (layer.weights, layer.biases, layer.constants):
+            for path, key in paths_of(layer.graph.nodes):
+                found[f"layer.{index}.{key}"] = encoding_of(path).codes(layer.weights[key])
+            for group in (layer.biases, layer.constants):
                 for name, values in group.items():
                     found[f"layer.{index}.{name}"] = values
     return found
+
+
+def paths_of(nodes: Iterable[Node]) -> Iterator[tuple[Path, str]]:
+    """Every path, and the name of its weights within the layer."""
+    for node in nodes:
+        if isinstance(node, Affine):
+            yield from ((path, node.key(path)) for path in node.paths)
+
+
+def encoding_of(path: Path) -> Encoding:
+    assert path.encoding is not None, "paths of an integer layer have an encoding"
+    return path.encoding
 
 
 def describe(network: IntegerNetwork) -> dict[str, Any]:
@@ -124,9 +148,11 @@ def describe_node(node: Node) -> dict[str, Any]:
 
 
 def describe_path(path: Path) -> dict[str, Any]:
-    """A path; whether it is a convolution is said only where it is one."""
+    """A path; its encoding is said only where it is not integers, a convolution where it is one."""
     values = describe_fields(path)
-    del values["convolution"]
+    del values["convolution"], values["encoding"]
+    if not isinstance(path.encoding, Integers):
+        values["encoding"] = str(path.encoding)
     if path.convolution is not None:
         values["convolution"] = {
             name: list(value) for name, value in vars(path.convolution).items()
@@ -218,10 +244,8 @@ def rebuild_layer(
             output=integer(values["output"], f"Output of {what}"),
         ),
         weights={
-            key: take(f"layer.{index}.{key}")
-            for affine in affines
-            for path in affine.paths
-            for key in [affine.key(path)]
+            key: encoding_of(path).integers(take(f"layer.{index}.{key}"))
+            for path, key in paths_of(nodes)
         },
         biases={affine.name: take(f"layer.{index}.{affine.name}") for affine in affines},
         constants={
@@ -282,7 +306,7 @@ def rebuild_field(key: str, value: object, what: str) -> Any:
     match key:
         case "format":
             return format_of(value, what)
-        case "size" | "a" | "b" | "operand":
+        case "size" | "a" | "b" | "operand" | "multiplier":
             return integer(value, what)
         case "paths":
             return tuple(rebuild_path(path, what) for path in sequence(value, what))
@@ -291,15 +315,27 @@ def rebuild_field(key: str, value: object, what: str) -> Any:
 
 
 def rebuild_path(entry: object, what: str) -> Path:
-    keys = {field.name for field in fields(Path)} - {"convolution"}
-    convolution = None
+    keys = {field.name for field in fields(Path)} - {"convolution", "encoding"}
+    convolution, encoding = None, None
+    if isinstance(entry, dict) and "encoding" in entry:
+        encoding = rebuild_encoding(entry["encoding"], what)
+        keys.add("encoding")
     if isinstance(entry, dict) and "convolution" in entry:
         convolution = rebuild_convolution(entry["convolution"], what)
         keys.add("convolution")
     values = record(entry, f"Path of {what}", keys)
-    values.pop("convolution", None)
-    found = {key: rebuild_field(key, value, what) for key, value in values.items()}
-    return Path(**found, convolution=convolution)
+    plain = {key: values[key] for key in values if key not in ("convolution", "encoding")}
+    found = {key: rebuild_field(key, value, what) for key, value in plain.items()}
+    encoding = encoding or Integers.of(found["format"].width)
+    return Path(**found, encoding=encoding, convolution=convolution)
+
+
+def rebuild_encoding(value: object, what: str) -> Encoding:
+    found = ENCODINGS.get(value) if isinstance(value, str) else None
+    if found is None or isinstance(found, Integers):
+        others = (name for name, known in ENCODINGS.items() if not isinstance(known, Integers))
+        raise ValueError(f"Encoding of {what} must be one of {', '.join(others)}")
+    return found
 
 
 def rebuild_convolution(entry: object, what: str) -> Convolution:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .clipping import covering_format, least_squares_format
+from .encodings import UNIT_MULTIPLIER, WeightFormat
 from .errors import DeltaloomError
 from .fixed import Format, width_for
 from .graph import Affine, Path
@@ -13,7 +13,7 @@ from .integer import MAX_ACCUMULATOR, MAX_ALIGNMENT, largest_sums
 from .network import Layer
 from .recipe import Recipe
 
-__all__ = ["IntegerParameters", "choose_weight_formats", "quantize_weights"]
+__all__ = ["IntegerParameters", "quantize_weights"]
 
 
 @dataclass(frozen=True)
@@ -24,43 +24,40 @@ class IntegerParameters:
     ----------
     weights, biases : mapping of str to numpy.ndarray
         Int64, as in :class:`~deltaloom.compiler.integer.IntegerLayer`.
-    formats : mapping of str to Format
-        Of weights, by ``gate.operand``.
+    formats : mapping of str to WeightFormat
+        By ``gate.operand``.
     accumulators : mapping of str to Format
-        By gate: products and bias, wide enough for any input.
+        By gate: products and bias, wide enough for any input, in units of the gate's real scale
+        if it has one.
     """
 
     weights: Mapping[str, np.ndarray]
     biases: Mapping[str, np.ndarray]
-    formats: Mapping[str, Format]
+    formats: Mapping[str, WeightFormat]
     accumulators: Mapping[str, Format]
 
 
-def choose_weight_formats(layer: Layer, recipe: Recipe) -> dict[str, Format]:
-    """One power-of-two scale a gate and path, by ``gate.operand``."""
-    return {
-        affine.key(path): _path_format(layer, affine.key(path), recipe)
-        for _, affine in layer.graph.of(Affine)
-        for path in affine.paths
-    }
-
-
 def quantize_weights(
-    layer: Layer, operands: Mapping[str, Format], formats: Mapping[str, Format]
+    layer: Layer,
+    operands: Mapping[str, Format],
+    formats: Mapping[str, WeightFormat],
+    recipe: Recipe,
 ) -> IntegerParameters:
     """Round a layer's parameters.
 
-    ``operands`` has the format of each matrix-vector operand, ``formats`` those of
-    :func:`choose_weight_formats`. Weights err by half a unit in the last place unless they are
-    clipped, biases by half a unit of their accumulator.
+    ``operands`` has the format of each matrix-vector operand, ``formats`` that of each path's
+    weights. Biases err by half a unit of their accumulator.
     """
     weights, biases, accumulators = {}, {}, {}
     for _, affine in layer.graph.of(Affine):
         for path in affine.paths:
             key = affine.key(path)
-            weights[key] = formats[key].quantize(layer.parameters[key])
+            generator = recipe.weight_generator(layer.name, key)
+            weights[key] = formats[key].quantize(layer.parameters[key], generator)
         frac = max(formats[affine.key(p)].frac + operands[p.name].frac for p in affine.paths)
-        biases[affine.name] = _quantize_bias(layer, affine, frac)
+        multiplier = formats[affine.key(affine.paths[0])].multiplier
+        values = layer.parameters[affine.name] * (UNIT_MULTIPLIER / multiplier)
+        biases[affine.name] = _quantize_bias(layer, affine, values, frac)
         sums = largest_sums(
             (weights[key], operands[path.name], _alignment(layer, affine, path, operands, formats))
             for path in affine.paths
@@ -73,24 +70,8 @@ def quantize_weights(
     return IntegerParameters(weights, biases, formats, accumulators)
 
 
-def _path_format(layer: Layer, key: str, recipe: Recipe) -> Format:
-    values = layer.parameters[key]
-    what = f"Weights {layer.name}.{key}"
-    width = recipe.weight_bits(layer.name, key)
-    if recipe.clip == "mse":
-        format = least_squares_format(values.reshape(-1), None, width, what)
-    else:
-        format = covering_format(float(values.min()), float(values.max()), width, what)
-    if np.any(values) and not np.any(format.quantize(values)):
-        raise DeltaloomError(
-            f"{what} must not all round to zero; the largest is {np.abs(values).max():.3g}: "
-            f"scale them up and their input down"
-        )
-    return format
-
-
-def _quantize_bias(layer: Layer, affine: Affine, frac: int) -> np.ndarray:
-    scaled = np.floor(layer.parameters[affine.name] * 2.0**frac + 0.5)
+def _quantize_bias(layer: Layer, affine: Affine, values: np.ndarray, frac: int) -> np.ndarray:
+    scaled = np.floor(values * 2.0**frac + 0.5)
     largest = float(np.abs(scaled).max())
     if largest >= 2.0**MAX_ACCUMULATOR:
         raise _too_wide(layer, affine, int(np.ceil(np.log2(largest))) + 1)
@@ -102,7 +83,7 @@ def _alignment(
     affine: Affine,
     path: Path,
     operands: Mapping[str, Format],
-    formats: Mapping[str, Format],
+    formats: Mapping[str, WeightFormat],
 ) -> int:
     """Left shift of a path's products."""
     fracs = {p.name: formats[affine.key(p)].frac + operands[p.name].frac for p in affine.paths}

@@ -6,7 +6,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.fixed import Format, half_unit, width_for
-from ..compiler.graph import Activation, Add, Affine, Mul, Rescale, State, Sub
+from ..compiler.graph import Activation, Add, Affine, Mul, Rescale, Scale, State, Sub
 from .delay import delayed
 from .multiplier import Multiplier
 from .pwl import Activation as PiecewiseLinear
@@ -292,6 +292,12 @@ class GatePipeline(wiring.Component):
                 widths = [format.width + int(not format.signed) for format in formats]
                 m.submodules[node.name] = unit = Multiplier(*widths)
                 m.d.comb += [unit.a.eq(operands[0]), unit.b.eq(operands[1])]
+                value = Signal(shape_of(node.format), name=node.name)
+                m.d.comb += value.eq(unit.p)
+            case Scale():
+                width = node.multiplier.bit_length() + 1
+                m.submodules[node.name] = unit = Multiplier(formats[0].width, width)
+                m.d.comb += [unit.a.eq(operands[0]), unit.b.eq(node.multiplier)]
                 value = Signal(shape_of(node.format), name=node.name)
                 m.d.comb += value.eq(unit.p)
             case Add() | Sub():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..compiler.fixed import Format, half_unit
-from ..compiler.graph import Activation, Add, Mul, Rescale, Sub
+from ..compiler.graph import Activation, Add, Mul, Rescale, Scale, Sub
 from ..compiler.integer import IntegerLayer
 
 __all__ = ["Count", "Step", "Values", "elementwise_step", "integer_type"]
@@ -52,6 +52,8 @@ def elementwise_step(layer: IntegerLayer, position: int, count: Count | None) ->
         case Activation(operand=operand):
             results = layer.tables[node.name].results.astype(kind, copy=False)
             return lambda values: results.take(values[operand], mode="wrap")
+        case Scale(operand=operand, multiplier=multiplier):
+            return lambda values: np.multiply(values[operand], multiplier, dtype=kind)
         case Rescale(operand=operand):
             return rescale_step(node.name, operand, format_of(layer, operand), format, count)
     raise AssertionError(f"no integer form of {node}")

@@ -7,21 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..compiler.encodings import ENCODINGS, WeightFormat
 from ..compiler.errors import DeltaloomError
 from ..compiler.fixed import Format
 from ..compiler.quantize import Plan
 from ..compiler.recipe import Recipe
-from .plan_formats import Place, formats_of, with_formats
+from .plan_formats import AnyFormat, Place, formats_of, with_formats
 
 __all__ = ["decode", "encode"]
 
 
 def encode(plan: Plan) -> Tensor:
     """Uint8 tensor of a JSON text."""
-    formats = [
-        [*place, format.width, format.frac, format.signed]
-        for place, format in formats_of(plan).items()
-    ]
+    formats = [[*place, *_numbers(format)] for place, format in formats_of(plan).items()]
     text = json.dumps({"recipe": _plain(plan.recipe), "formats": formats})
     return torch.tensor(list(text.encode()), dtype=torch.uint8)
 
@@ -37,8 +35,8 @@ def decode(state: Any, plan: Plan) -> Plan:
     try:
         found = json.loads(bytes(state.tolist()))
         recipe = dict(found["recipe"])
-        formats: dict[Place, Format] = {
-            (layer, field, name): Format(*numbers)
+        formats: dict[Place, AnyFormat] = {
+            (layer, field, name): _format(*numbers)
             for layer, field, name, *numbers in found["formats"]
         }
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
@@ -54,11 +52,29 @@ def decode(state: Any, plan: Plan) -> Plan:
         )
     mine = formats_of(plan)
     if formats.keys() != mine.keys() or any(
-        (format.width, format.signed) != (mine[place].width, mine[place].signed)
-        for place, format in formats.items()
+        _kind(format) != _kind(mine[place]) for place, format in formats.items()
     ):
         raise DeltaloomError("Checkpoint must be made for the layers of the module that takes it")
     return with_formats(plan, formats)
+
+
+def _numbers(format: AnyFormat) -> list[Any]:
+    if isinstance(format, WeightFormat):
+        return [str(format.encoding), format.frac, format.multiplier]
+    return [format.width, format.frac, format.signed]
+
+
+def _format(kind: Any, frac: int, last: int) -> AnyFormat:
+    if not isinstance(kind, str):
+        return Format(kind, frac, bool(last))
+    return WeightFormat(ENCODINGS[kind], frac, last)
+
+
+def _kind(format: AnyFormat) -> Any:
+    """What training does not change."""
+    if isinstance(format, WeightFormat):
+        return format.encoding
+    return format.width, format.signed
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ..compiler.graph import (
     Mul,
     Node,
     Rescale,
+    Scale,
     State,
     Sub,
 )
@@ -296,6 +297,8 @@ class _Walk:
             case Sub(a=a, b=b):
                 self.add(a, arrived)
                 self.add(b, -arrived)
+            case Scale(operand=operand):
+                self.add(operand, arrived)  # the real weights are those behind it
             case Constant(name=name):
                 self.parameters[name] += arrived.sum(axis=0)
             case Input():

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..compiler.fixed import Format
+from ..compiler.encodings import Integers, WeightFormat
 from ..compiler.formats import LayerFormats
 from ..compiler.graph import Affine, Constant
 from ..compiler.integer import IntegerLayer
 from ..compiler.network import Layer
-from .plan_formats import Place
+from .plan_formats import AnyFormat, Place
 from .rounding import straight_weights
 from .tree import find, place
 
@@ -30,7 +30,7 @@ class Latent(nn.Module):
         return self.value
 
     def straight(
-        self, latent: Tensor, rounded: Tensor, format: Format, step: Tensor | None
+        self, latent: Tensor, rounded: Tensor, format: AnyFormat, step: Tensor | None
     ) -> Tensor:
         """``rounded``, with the derivatives that belong to what ``forward`` gave.
 
@@ -87,12 +87,20 @@ class LayerParameters(nn.Module):
         return found
 
 
-def _rounded(layer: IntegerLayer, formats: LayerFormats) -> dict[str, tuple[np.ndarray, Format]]:
-    """Integers of every parameter of a layer, and their formats."""
-    found = {name: (values, formats.weights[name]) for name, values in layer.weights.items()}
+def _rounded(layer: IntegerLayer, formats: LayerFormats) -> dict[str, tuple[np.ndarray, AnyFormat]]:
+    """Integers of every parameter of a layer, and their formats.
+
+    A bias is in units of its gate's accumulator, so it has the real scale of the weights.
+    """
+    found: dict[str, tuple[np.ndarray, AnyFormat]] = {
+        name: (values, formats.weights[name]) for name, values in layer.weights.items()
+    }
     for _, affine in layer.graph.of(Affine):
         assert affine.format is not None
-        found[affine.name] = layer.biases[affine.name], affine.format
+        multiplier = formats.weights[affine.key(affine.paths[0])].multiplier
+        kind = Integers.of(affine.format.width)
+        format = WeightFormat(kind, affine.format.frac, multiplier)
+        found[affine.name] = layer.biases[affine.name], format
     for _, constant in layer.graph.of(Constant):
         assert constant.format is not None
         found[constant.name] = layer.constants[constant.name], constant.format

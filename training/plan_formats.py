@@ -2,21 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from typing import Any
 
+from ..compiler.encodings import WeightFormat
 from ..compiler.fixed import Format
 from ..compiler.formats import LayerFormats
 from ..compiler.quantize import Plan
 
-__all__ = ["Place", "formats_of", "with_formats"]
+__all__ = ["AnyFormat", "Place", "formats_of", "with_formats"]
+
+AnyFormat = Format | WeightFormat
+"""Of values, or of weights."""
 
 Place = tuple[str, str, str]
 """Layer, field of its :class:`~deltaloom.compiler.formats.LayerFormats`, name; or for a stream
 its name, ``"stream"`` and nothing."""
 
 
-def formats_of(plan: Plan) -> dict[Place, Format]:
+def formats_of(plan: Plan) -> dict[Place, AnyFormat]:
     """Every format that was chosen."""
-    found = {(name, "stream", ""): format for name, format in plan.streams.items()}
+    found: dict[Place, AnyFormat] = {
+        (name, "stream", ""): format for name, format in plan.streams.items()
+    }
     for layer, formats in plan.cells.items():
         for field in fields(LayerFormats):
             value = getattr(formats, field.name)
@@ -27,11 +34,11 @@ def formats_of(plan: Plan) -> dict[Place, Format]:
     return found
 
 
-def with_formats(plan: Plan, formats: Mapping[Place, Format]) -> Plan:
+def with_formats(plan: Plan, formats: Mapping[Place, AnyFormat]) -> Plan:
     """The plan with ``formats`` in the places of :func:`formats_of`."""
     cells = {}
     for layer, old in plan.cells.items():
-        changes: dict[str, Format | dict[str, Format]] = {}
+        changes: dict[str, AnyFormat | dict[str, AnyFormat]] = {}
         for field in fields(LayerFormats):
             value = getattr(old, field.name)
             changes[field.name] = (
@@ -40,5 +47,5 @@ def with_formats(plan: Plan, formats: Mapping[Place, Format]) -> Plan:
                 else {name: formats[layer, field.name, name] for name in value}
             )
         cells[layer] = LayerFormats(**changes)  # type: ignore[arg-type]
-    streams = {name: formats[name, "stream", ""] for name in plan.streams}
+    streams: dict[str, Any] = {name: formats[name, "stream", ""] for name in plan.streams}
     return replace(plan, cells=cells, streams=streams)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..compiler.fixed import Format
+from .plan_formats import AnyFormat
 
 __all__ = ["LN2", "round_values", "straight_weights"]
 
@@ -27,7 +28,7 @@ def round_values(
 
 
 def straight_weights(
-    latent: Tensor, rounded: Tensor, format: Format, step: Tensor | None = None
+    latent: Tensor, rounded: Tensor, format: AnyFormat, step: Tensor | None = None
 ) -> Tensor:
     """The weights ``rounded``, whose derivative goes to the float ones that they came from.
 
@@ -68,7 +69,7 @@ def _step(arrived: Tensor, passed: Tensor, values: Tensor, found: Tensor) -> Ten
 class _StraightWeights(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, latent: Tensor, step: Tensor | None, rounded: Tensor, format: Format
+        ctx: Any, latent: Tensor, step: Tensor | None, rounded: Tensor, format: AnyFormat
     ) -> Tensor:
         ctx.save_for_backward(latent, rounded)
         ctx.format, ctx.learned = format, step is not None

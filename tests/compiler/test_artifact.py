@@ -105,6 +105,77 @@ def test_load_and_save_give_the_same_bytes(make_network, tmp_path, bits):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]
 
 
+CODES = {"binary": 1, "ternary": 2, "quaternary": 2, "shift2": 2, "shift3": 3, "shift4": 4}
+
+
+@pytest.mark.parametrize("scale", ["power-of-two", "real"])
+@pytest.mark.parametrize("name", CODES)
+def test_encodings_come_back_in_their_bits(make_network, tmp_path, name, scale):
+    recipe = Recipe(weights=name, paths={"*.z.x": {"weights": "int5"}}, scale=scale)
+    network = quantize(make_network(GRU(3, 7)), data(3), recipe)
+    whole = encode(network)
+    again = load_bytes(tmp_path, whole)
+    assert encode(again) == whole
+    assert again.layers[0].graph == network.layers[0].graph
+    for key, weights in network.layers[0].weights.items():
+        np.testing.assert_array_equal(again.layers[0].weights[key], weights)
+        stored = safetensors.numpy.load(whole)[f"layer.0.{key}"]
+        bits = 5 if key == "z.x" else CODES[name]
+        assert stored.nbytes == packed_bytes(weights.size, bits)
+    rest = sum(7 * (7 if key.endswith("h") else 3) for key in network.layers[0].weights) - 21
+    assert model_bytes(network).weights >= (21 * 5 + rest * CODES[name]) / 8
+
+
+def path_of(model, layer, name):
+    """Place of an affine's first path in a model's description."""
+    nodes = model["model"]["layers"][layer]["nodes"]
+    place = next(place for place, node in enumerate(nodes) if node["name"] == name)
+    return ("model", "layers", layer, "nodes", place, "paths", 0)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "reason"),
+    [
+        ("encoding", "int4", "must be one of binary, ternary, quaternary, shift2, shift3, shift4"),
+        ("encoding", "octal", "must be one of binary, ternary, quaternary, shift2, shift3, shift4"),
+        ("encoding", 7, "must be one of binary, ternary, quaternary, shift2, shift3, shift4"),
+        ("encoding", "binary", "its header is not as it was written"),
+        ("encoding", "shift3", "must have an encoding of 2 bits in two's complement, not shift3"),
+        ("format", "s3.2", "must have an encoding of 3 bits in two's complement, not ternary"),
+    ],
+)
+def test_forged_encodings_are_refused(make_network, tmp_path, entry, value, reason):
+    network = quantize(make_network(GRU(3, 7)), data(3), Recipe(weights="ternary"))
+    header, model, payload = parts(encode(network))
+    forged = changed(model, (*path_of(model, 0, "r"), entry), value)
+    with pytest.raises(ModelFileError) as error:
+        load_bytes(tmp_path, assemble(header, forged, payload))
+    assert reason in str(error.value)
+
+
+def test_a_code_without_a_level_is_refused(make_network, tmp_path):
+    network = quantize(make_network(GRU(3, 7)), data(3), Recipe(weights="ternary"))
+    header, model, payload = parts(encode(network))
+    start = header["layer.0.r.x"]["data_offsets"][0]
+    forged = payload[:start] + b"\xaa" + payload[start + 1 :]
+    with pytest.raises(ModelFileError) as error:
+        load_bytes(tmp_path, assemble(header, model, forged))
+    assert str(error.value).endswith("Weights rnn.0.r.x must be ternary")
+
+
+@pytest.mark.parametrize("value", [0, 1 << 15, 1 << 16, 3.5])
+def test_forged_real_scales_are_refused(make_network, tmp_path, value):
+    network = quantize(make_network(GRU(3, 7)), data(3), Recipe(scale="real"))
+    header, model, payload = parts(encode(network))
+    nodes = model["model"]["layers"][0]["nodes"]
+    place = next(n for n, node in enumerate(nodes) if node["operation"] == "Scale")
+    path = ("model", "layers", 0, "nodes", place, "multiplier")
+    with pytest.raises(ModelFileError) as error:
+        load_bytes(tmp_path, assemble(header, changed(model, path, value), payload))
+    wanted = "a non-negative integer" if value == 3.5 else f"between 32768 and 65536, not {value}"
+    assert wanted in str(error.value)
+
+
 def test_is_an_ordinary_safetensors_file(network, tmp_path):
     path = tmp_path / "model.safetensors"
     save(network, path)

@@ -1,8 +1,12 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from deltaloom.compiler.cells import GRU, LSTM
 from deltaloom.compiler.errors import DeltaloomError, UnsupportedError
-from deltaloom.compiler.recipe import Recipe, check_recipe
+from deltaloom.compiler.recipe import Recipe
+from deltaloom.compiler.recipe_names import check_recipe
 
 
 def test_defaults():
@@ -29,6 +33,8 @@ def test_reads_toml(tmp_path):
         scale = "power-of-two"
         [paths."rnn.0.x"]
         activations = "int5"
+        [paths."rnn.0.r.x"]
+        weights = "ternary"
     """)
     recipe = Recipe.load(path)
     assert recipe == Recipe(
@@ -40,6 +46,7 @@ def test_reads_toml(tmp_path):
         paths={
             "rnn.0.*.h": {"weights": "int16", "scale": "power-of-two"},
             "rnn.0.x": {"activations": "int5"},
+            "rnn.0.r.x": {"weights": "ternary"},
         },
         elementwise=12,
         activation_error=1.5,
@@ -56,10 +63,10 @@ def test_overrides_by_pattern_and_the_last_one_counts():
             "rnn.1.r.*": {"weights": "int16"},
         },
     )
-    assert recipe.weight_bits("rnn.0", "r.x") == 4
-    assert recipe.weight_bits("rnn.0", "r.h") == 8
-    assert recipe.weight_bits("rnn.1", "r.h") == 16
-    assert recipe.weight_bits("rnn.1", "z.h") == 8
+    assert str(recipe.weight_encoding("rnn.0", "r.x")) == "int4"
+    assert str(recipe.weight_encoding("rnn.0", "r.h")) == "int8"
+    assert str(recipe.weight_encoding("rnn.1", "r.h")) == "int16"
+    assert str(recipe.weight_encoding("rnn.1", "z.h")) == "int8"
     assert recipe.activation_bits("rnn.1", "h") == 7
     assert recipe.activation_bits("rnn.1", "x") == 8
 
@@ -75,8 +82,16 @@ def test_threshold_of_each_operand():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"weights": "int17"}, "Recipe weights must be one of int2 to int16, not 'int17'"),
-        ({"weights": 8}, "Recipe weights must be one of int2 to int16, not 8"),
+        (
+            {"weights": "int17"},
+            "Recipe weights must be one of int2 to int16, binary, ternary, quaternary, shift2, "
+            "shift3, shift4, not 'int17'",
+        ),
+        (
+            {"weights": 8},
+            "Recipe weights must be one of int2 to int16, binary, ternary, quaternary, shift2, "
+            "shift3, shift4, not 8",
+        ),
         ({"activations": "int1"}, "Recipe activations must be one of int2 to int16, not 'int1'"),
         (
             {"activations": "binary"},
@@ -126,11 +141,12 @@ def test_threshold_of_each_operand():
         ),
         (
             {"paths": {"a.b": {"weights": "int99"}}},
-            "Recipe paths 'a.b' weights must be one of int2 to int16, not 'int99'",
+            "Recipe paths 'a.b' weights must be one of int2 to int16, binary, ternary, "
+            "quaternary, shift2, shift3, shift4, not 'int99'",
         ),
         (
-            {"paths": {"a.b": {"scale": "real"}}},
-            "Recipe paths 'a.b' scale must be one of power-of-two, not 'real'",
+            {"paths": {"a.b": {"scale": "row"}}},
+            "Recipe paths 'a.b' scale must be one of power-of-two, real, not 'row'",
         ),
         ({"elementwise": 3}, "Recipe elementwise must be an integer from 4 to 16, not 3"),
         ({"elementwise": "16"}, "Recipe elementwise must be an integer from 4 to 16, not '16'"),
@@ -143,6 +159,10 @@ def test_threshold_of_each_operand():
             {"state_limits": 64},
             "Recipe state_limits must be a mapping of pattern to magnitude, not 64",
         ),
+        ({"scale": 2}, "Recipe scale must be one of power-of-two, real, not 2"),
+        ({"rounding": "up"}, "Recipe rounding must be one of nearest, stochastic, not 'up'"),
+        ({"seed": -1}, "Recipe seed must be an integer from 0 to 2**32 - 1, not -1"),
+        ({"seed": True}, "Recipe seed must be an integer from 0 to 2**32 - 1, not True"),
         ({"tables": "exact"}, "Recipe tables must be one of uniform, adaptive, not 'exact'"),
         ({"segments": 0}, "Recipe segments must be a positive integer, not 0"),
         (
@@ -162,13 +182,25 @@ def test_refuses(options, sentence):
     assert str(error.value) == sentence
 
 
-@pytest.mark.parametrize("weights", ["binary", "ternary", "quaternary", "shift2", "shift4"])
-def test_weight_encodings_to_come_are_named(weights):
-    with pytest.raises(UnsupportedError) as error:
-        Recipe(weights=weights)
-    assert str(error.value) == (
-        f"Recipe weights '{weights}' is not supported yet; supported are int2 to int16"
+@pytest.mark.parametrize("rounding", ["nearest", "stochastic"])
+def test_weight_generator(rounding):
+    recipe = Recipe(weights="binary", rounding=rounding, seed=3)
+    first, again, other, later = (
+        seeded.weight_generator("rnn.0", key)
+        for seeded, key in [
+            (recipe, "r.x"),
+            (recipe, "r.x"),
+            (recipe, "r.h"),
+            (replace(recipe, seed=4), "r.x"),
+        ]
     )
+    if rounding == "nearest":
+        assert first is None
+        return
+    drawn = first.random(5)
+    np.testing.assert_array_equal(again.random(5), drawn)
+    assert (other.random(5) != drawn).all()
+    assert (later.random(5) != drawn).all()
 
 
 def test_top_k_is_to_come():
@@ -185,10 +217,11 @@ def test_top_k_is_to_come():
         (
             b"weight = 'int8'",
             "Recipe {} must have keys of weights, activations, skip, theta, clip, paths, "
-            "state_limits, elementwise, activation_error, tables, segments, output, not 'weight'",
+            "state_limits, elementwise, activation_error, tables, segments, output, scale, "
+            "rounding, seed, not 'weight'",
         ),
         (b"weights = ", "Recipe {} must be valid TOML: Invalid value (at end of document)"),
-        (b"weights = 'int99'", "Recipe weights must be one of int2 to int16, not 'int99'"),
+        (b"skip = 'some'", "Recipe skip must be one of none, zero, delta, not 'some'"),
         (None, "Recipe {} must be a readable file: No such file or directory"),
     ],
 )

@@ -17,6 +17,7 @@ from deltaloom.compiler.cells import (
     PeepholeLSTM,
     ReluRNN,
 )
+from deltaloom.compiler.encodings import Integers
 from deltaloom.compiler.errors import DeltaloomError
 from deltaloom.compiler.fixed import Format
 from deltaloom.compiler.graph import (
@@ -351,7 +352,10 @@ def test_switch_to_float64(integer_network, excess):
 def test_by_hand():
     """h = max(0, 1.5 x - h + 0.5), rounded half up and saturated to s4.0, worked out on paper."""
     small, wide = Format(4, 0), Format(8, 1)
-    paths = (Path(name="x", operand=0, format=wide), Path(name="h", operand=1, format=wide))
+    paths = tuple(
+        Path(name=name, operand=operand, format=wide, encoding=Integers.of(8))
+        for operand, name in enumerate("xh")
+    )
     graph = Graph(
         nodes=(
             Input(name="x", size=1, format=small),
