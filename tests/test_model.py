@@ -142,7 +142,6 @@ def test_unusable_calibration(gru, clips, calibration, sentence):
     ("module", "sentence"),
     [
         (nn.GRU(3, 4, batch_first=True, bidirectional=True), "bidirectional"),
-        (nn.LSTM(3, 4, batch_first=True, proj_size=2), "proj_size"),
         (nn.Sequential(nn.Conv1d(3, 4, 1)), "Conv1d"),
         ("model.tflite", "or an ONNX file, not 'model.tflite'"),
     ],

@@ -24,8 +24,8 @@ from ..compiler.graph import (
     Sub,
 )
 from ..compiler.integer import IntegerLayer, Operand, Skip
-from ..sim.gates import GateRows
 from .history import History
+from .products import Products
 
 __all__ = ["Gradients", "LayerGradient"]
 
@@ -99,8 +99,7 @@ class LayerGradient:
         self._layer = layer
         self._nodes = layer.graph.nodes
         self._kind = kind
-        self._rows = GateRows(layer)
-        self._matrices = {o.name: self._matrix(o, weights) for o in layer.operands}
+        self._products = Products(layer, weights, kind)
         self._waiting = {
             o.node: o for o in layer.operands if not isinstance(self._nodes[o.source], Input)
         }
@@ -110,20 +109,7 @@ class LayerGradient:
             for position in (node.operands if isinstance(node, Mul) else ())
         ) | {position for position, _ in layer.graph.of(Activation)}
         for position in self._steps:
-            self.wanted |= {position, *self._nodes[position].operands} - set(self._rows.of)
-
-    def _matrix(self, operand: Operand, weights: Mapping[str, Array]) -> Array:
-        """Real weights (rows of its span, columns) of an operand."""
-        span = self._rows.spans[operand.name]
-        matrix = np.zeros((span.stop - span.start, operand.columns), dtype=self._kind)
-        for position, affine in self._rows.affines:
-            rows = self._rows.of[position]
-            for path in affine.paths:
-                if self._layer.operand_of(path) == operand:
-                    matrix[rows.start - span.start : rows.stop - span.start] = weights[
-                        affine.key(path)
-                    ]
-        return matrix
+            self.wanted |= {position, *self._nodes[position].operands} - set(self._products.rows.of)
 
     def run(
         self,
@@ -166,7 +152,8 @@ class LayerGradient:
         if inputs:
             walk.finish_inputs()
         found = walk.inputs if inputs else None
-        parameters = walk.parameters | self._sums(walk, used)
+        gates = walk.gates.reshape(-1, walk.gates.shape[-1])
+        parameters = walk.parameters | self._products.of_weights(used, gates)
         steps = {p: walk.steps[p] - self._reached(p, parameters) for p in self._steps}
         return Gradients(inputs=found, parameters=parameters, steps=steps)
 
@@ -182,25 +169,6 @@ class LayerGradient:
         names = (affine.name, *(affine.key(path) for path in affine.paths))
         return sum(float(np.vdot(self._weights[name], parameters[name])) for name in names)
 
-    def _sums(self, walk: "_Walk", used: Mapping[str, Array]) -> dict[str, Array]:
-        """Derivatives of weights and biases, each from one product over all timesteps."""
-        found: dict[str, Array] = {}
-        flat = walk.gates.reshape(-1, self._rows.total)
-        biases = flat.sum(axis=0)
-        for operand in self._layer.operands:
-            span = self._rows.spans[operand.name]
-            columns = self.columns(operand, self.real(operand.node, used[operand.name]))
-            products = flat[:, span].T @ columns
-            for position, affine in self._rows.affines:
-                rows = self._rows.of[position]
-                for path in affine.paths:
-                    if self._layer.operand_of(path) == operand:
-                        part = slice(rows.start - span.start, rows.stop - span.start)
-                        found[affine.key(path)] = products[part]
-        return found | {
-            affine.name: biases[self._rows.of[position]] for position, affine in self._rows.affines
-        }
-
     def real(self, position: int, integers: Array) -> Array:
         """Real values of a node's integers."""
         format = self._nodes[position].format
@@ -208,19 +176,6 @@ class LayerGradient:
         found = integers.astype(self._kind)
         found *= format.scale
         return found
-
-    def columns(self, operand: Operand, values: Array) -> Array:
-        """Values (..., size) as rows of factors, (rows, columns)."""
-        windows = operand.convolution.gather(values) if operand.convolution else values
-        return windows.reshape(-1, operand.columns)
-
-    def products(self, operand: Operand, gates: Array) -> Array:
-        """Derivative (batch, size) of an operand, from those of the gates (rows, total)."""
-        found = gates[:, self._rows.spans[operand.name]] @ self._matrices[operand.name]
-        if operand.convolution is None:
-            return found
-        windows = found.reshape(-1, operand.convolution.pixels, operand.columns)
-        return operand.convolution.scatter(windows)
 
 
 class _Walk:
@@ -241,7 +196,7 @@ class _Walk:
         self._held: dict[str, Array] = {}
         steps, batch, _ = next(iter(used.values())).shape
         rows = batch * layer.pixels
-        self.gates = np.zeros((steps, rows, gradient._rows.total), dtype=gradient._kind)
+        self.gates = np.zeros((steps, rows, gradient._products.rows.total), dtype=gradient._kind)
         self.steps = dict.fromkeys(gradient._steps, 0.0)
         self.inputs = np.zeros((steps, batch, layer.input_size), dtype=gradient._kind)
         self.parameters = {
@@ -279,7 +234,7 @@ class _Walk:
                 if position in self.steps:
                     self._step(position, operand, arrived, passed)
                 if isinstance(self._layer.graph.nodes[operand], Affine):
-                    rows = self._gradient._rows.of[operand]
+                    rows = self._gradient._products.rows.of[operand]
                     gates = self.gates[self.time]
                     gates[:, rows] = passed.reshape(len(gates), -1)
                 else:
@@ -317,7 +272,7 @@ class _Walk:
 
     def _operand(self, operand: Operand) -> Array:
         """Derivative (batch, size) of a state as it is multiplied in this timestep."""
-        found = self._gradient.products(operand, self.gates[self.time])
+        found = self._gradient._products.of_operand(operand, self.gates[self.time])
         return self._released(operand, self.time, found)
 
     def _released(self, operand: Operand, time: int, found: Array) -> Array:
@@ -342,7 +297,7 @@ class _Walk:
             if operand.node in self._gradient._waiting:
                 continue
             flat = self.gates.reshape(-1, self.gates.shape[-1])
-            found = self._gradient.products(operand, flat).reshape(self.inputs.shape)
+            found = self._gradient._products.of_operand(operand, flat).reshape(self.inputs.shape)
             rounding = self._layer.graph.nodes[operand.node].name
             for time in reversed(range(len(found))):
                 released = self._released(operand, time, found[time])
