@@ -11,11 +11,15 @@ from ..compiler.formats import LayerFormats
 from ..compiler.graph import Affine, Constant
 from ..compiler.integer import IntegerLayer
 from ..compiler.network import Layer
+from .dense_shift import DenseShift, is_shift
 from .plan_formats import AnyFormat, Place
 from .rounding import straight_weights
 from .tree import find, place
 
-__all__ = ["Latent", "LayerParameters"]
+__all__ = ["Latent", "LayerParameters", "StepOf"]
+
+StepOf = Callable[[Place], Tensor | None]
+"""The exponent of a format's step, if it is learned."""
 
 
 class Latent(nn.Module):
@@ -25,8 +29,8 @@ class Latent(nn.Module):
         super().__init__()
         self.value = nn.Parameter(torch.tensor(values, dtype=dtype))
 
-    def forward(self) -> Tensor:
-        """What the compiler rounds."""
+    def forward(self, format: AnyFormat | None, step: Tensor | None) -> Tensor:
+        """What the compiler rounds, to ``format``."""
         return self.value
 
     def straight(
@@ -48,31 +52,45 @@ class LayerParameters(nn.Module):
         Where they start.
     dtype : torch.dtype
         Floating-point type of all of them.
+    formats : mapping of str to WeightFormat
+        Of the weights, by ``gate.operand``.
     """
 
-    def __init__(self, layer: Layer, dtype: torch.dtype):
+    def __init__(self, layer: Layer, dtype: torch.dtype, formats: Mapping[str, WeightFormat]):
         super().__init__()
+        self._layer = layer.name
         gates = {affine.name for _, affine in layer.graph.of(Affine)}
         self._paths = {name: f"{name}.bias" if name in gates else name for name in layer.parameters}
         for name, values in layer.parameters.items():
-            place(self, self._paths[name], Latent(values, dtype))
+            found = (
+                DenseShift(values, dtype, formats[name])
+                if is_shift(formats.get(name))
+                else Latent(values, dtype)
+            )
+            place(self, self._paths[name], found)
 
-    def latent(self, name: str) -> Latent:
+    def latent(self, name: str) -> Latent | DenseShift:
         """A parameter by its name in the layer."""
         found = find(self, self._paths[name])
-        assert isinstance(found, Latent)
+        assert isinstance(found, Latent | DenseShift)
         return found
 
-    def forward(self) -> dict[str, Tensor]:
-        """What the compiler rounds, by name in the layer."""
-        return {name: self.latent(name)() for name in self._paths}
+    def forward(self, formats: LayerFormats, step: StepOf) -> dict[str, Tensor]:
+        """What the compiler rounds, by name in the layer.
+
+        ``step`` says which steps of formats are learned.
+        """
+        return {
+            name: self.latent(name)(formats.weights.get(name), step((self._layer, "weights", name)))
+            for name in self._paths
+        }
 
     def straight(
         self,
         values: Mapping[str, Tensor],
         layer: IntegerLayer,
         formats: LayerFormats,
-        step: Callable[[Place], Tensor | None],
+        step: StepOf,
     ) -> dict[str, Tensor]:
         """Real values of the layer's integers, by name.
 
@@ -82,7 +100,7 @@ class LayerParameters(nn.Module):
         found = {}
         for name, (integers, format) in _rounded(layer, formats).items():
             real = torch.from_numpy(format.dequantize(integers)).to(values[name].dtype)
-            learned = step((layer.name, "weights", name))
+            learned = step((self._layer, "weights", name))
             found[name] = self.latent(name).straight(values[name], real, format, learned)
         return found
 

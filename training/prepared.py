@@ -23,9 +23,10 @@ from ..compiler.wiring import INPUT, sources_of
 from . import checkpoint
 from .activity import delta_activity
 from .call import Arguments, Call, read_arguments, shape_output
+from .dense_shift import is_shift
 from .layer import LayerOutput, run_layer
 from .parameters import LayerParameters
-from .plan_formats import Place
+from .plan_formats import Place, formats_of, with_formats
 from .ranges import Ranges, step_positions
 from .rounding import round_values
 from .streams import check_differentiable, run_stream_layer
@@ -49,7 +50,8 @@ class Prepared(nn.Module):
     Its outputs equal, in every bit, those of the model that :func:`deltaloom.quantize` makes of
     it. Roundings have straight-through derivatives (Bengio et al. 2013), so that any torch
     optimizer trains it. Its parameters are floats called
-    ``cells.<layer>.<gate>.<operand>.value`` and ``cells.<layer>.<gate>.bias.value``; biases that
+    ``cells.<layer>.<gate>.<operand>.value`` and ``cells.<layer>.<gate>.bias.value``; ``shift``
+    weights are ``.sign`` and ``.exponent`` instead of ``.value`` (Li et al. 2023). Biases that
     the module lacks start at zero and are trained too, as hardware has them anyway. Formats are
     those of the last calibration. Dropout does nothing, and batch normalisation is part of
     the weights.
@@ -77,7 +79,11 @@ class Prepared(nn.Module):
         self.ranges = Ranges(plan) if learn_ranges else None
         self.cells = nn.Module()
         for layer in plan.network.computing:
-            place(self.cells, layer.name, LayerParameters(layer, dtype))
+            place(
+                self.cells,
+                layer.name,
+                LayerParameters(layer, dtype, plan.cells[layer.name].weights),
+            )
 
     @property
     def recipe(self) -> Recipe:
@@ -97,12 +103,15 @@ class Prepared(nn.Module):
 
     @torch.no_grad()
     def _float_network(self) -> Network:
+        plan = self._plan
         return Network(
             tuple(
-                _with_parameters(layer, self._parameters_of(layer)())
+                _with_parameters(
+                    layer, self._parameters_of(layer)(plan.cells[layer.name], self._step)
+                )
                 if isinstance(layer, Layer)
                 else layer
-                for layer in self._calibrated.network.layers
+                for layer in plan.network.layers
             )
         )
 
@@ -110,9 +119,11 @@ class Prepared(nn.Module):
         """Choose all ranges anew, for the weights of now.
 
         Ranges do not grow with signals that grow as training goes on: what leaves them saturates.
-        ``calibration`` is as :func:`deltaloom.prepare` takes it.
+        ``calibration`` is as :func:`deltaloom.prepare` takes it. Gates with shift weights keep the
+        scales of their weights, of which those are made.
         """
         found = make_plan(self._float_network(), calibration, self.recipe)
+        found = keeping_shifts(self._plan, found)
         self._calibrated = replace(found, network=self._calibrated.network)
         if self.ranges:
             self.ranges.restart(found)
@@ -188,7 +199,7 @@ class Prepared(nn.Module):
             values, lengths = taken[0]
             if isinstance(layer, Layer):
                 parameters, formats = self._parameters_of(layer), plan.cells[layer.name]
-                latent = parameters()
+                latent = parameters(formats, self._step)
                 integer = quantize_layer(
                     _with_parameters(layer, latent), formats, tables, plan.recipe
                 )
@@ -214,6 +225,18 @@ class Prepared(nn.Module):
             if learned:
                 found[position] = torch.stack(learned).mean()
         return found
+
+
+def keeping_shifts(before: Plan, plan: Plan) -> Plan:
+    """The plan with the weights' formats of another one in gates with weights trained by bits."""
+    formats, old = formats_of(plan), formats_of(before)
+
+    def gate(place: Place) -> tuple[str, str, str]:
+        layer, field, name = place
+        return layer, field, name.split(".")[0]
+
+    kept = {gate(place) for place, format in old.items() if is_shift(format)}
+    return with_formats(plan, formats | {p: old[p] for p in old if gate(p) in kept})
 
 
 def _with_parameters(layer: Layer, values: dict[str, Tensor]) -> Layer:

@@ -10,8 +10,7 @@ from torch.autograd.function import once_differentiable
 from ..compiler.fixed import Format
 from .plan_formats import AnyFormat
 
-__all__ = ["LN2", "round_values", "straight_weights"]
-
+__all__ = ["LN2", "round_values", "straight", "straight_weights"]
 
 LN2 = log(2)
 
@@ -37,6 +36,23 @@ def straight_weights(
     """
     found: Tensor = _StraightWeights.apply(latent, step, rounded, format)
     return found
+
+
+def straight(values: Tensor, through: Tensor) -> Tensor:
+    """``values``, whose derivatives are those of ``through``, of the same shape."""
+    found: Tensor = _Straight.apply(values, through)
+    return found
+
+
+class _Straight(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, through: Tensor) -> Tensor:
+        return values.to(through.dtype, copy=True)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return None, grads[0]
 
 
 class _Rounding(torch.autograd.Function):
