@@ -12,7 +12,7 @@ from deltaloom.examples import digits
 from .data import Clips
 from .figures import Figure
 
-__all__ = ["correct", "figures", "measure"]
+__all__ = ["CALIBRATION_CLIPS", "correct", "figures", "measure"]
 
 WIDTHS = ((8, 8), (6, 8), (4, 8), (8, 4), (4, 4), (3, 4))
 CALIBRATION_CLIPS = 200
