@@ -7,6 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import (
+    PackedSequence,
+    pack_padded_sequence,
+    pad_packed_sequence,
+    pad_sequence,
+)
 
 from ..compiler.axes import BATCH_FIRST, TIME_FIRST
 from ..compiler.errors import DeltaloomError, UnsupportedError
@@ -54,7 +60,8 @@ class Arguments:
     lengths : numpy.ndarray
         (batch,).
     kind : str
-        ``"tensor"``, ``"sequence"`` (one without a batch) or ``"list"``.
+        ``"tensor"``, ``"sequence"`` (one without a batch), ``"list"``, or ``"packed"`` and
+        ``"packed in order"`` of torch's packed sequences, the latter with the longest first.
     """
 
     values: Tensor
@@ -104,6 +111,8 @@ def read_arguments(
                 "Prepared module is given more than its input; supported is one input, and a "
                 "start from zeros"
             )
+    if isinstance(x, PackedSequence):
+        return _from_packed(call, x, features)
     if isinstance(x, list | tuple):
         return _from_list([torch.as_tensor(sequence) for sequence in x], features)
     x = torch.as_tensor(x)
@@ -119,6 +128,19 @@ def read_arguments(
     return _checked(values, np.full(values.shape[1], values.shape[0]), kind)
 
 
+def _from_packed(call: Call, x: PackedSequence, features: int) -> Arguments:
+    if not call.stack:
+        raise UnsupportedError(
+            "Input is a PackedSequence, which recurrent modules alone take; supported is a tensor "
+            "or a list of sequences"
+        )
+    if x.data.shape[1] != features:
+        raise DeltaloomError(f"Input must have {features} features, not {x.data.shape[1]}")
+    values, lengths = pad_packed_sequence(x)
+    kind = "packed in order" if x.sorted_indices is None else "packed"
+    return _checked(values, lengths.numpy(), kind)
+
+
 def _from_list(sequences: list[Tensor], features: int) -> Arguments:
     for place, sequence in enumerate(sequences):
         if sequence.dim() != 2 or sequence.shape[1] != features:
@@ -128,22 +150,22 @@ def _from_list(sequences: list[Tensor], features: int) -> Arguments:
             )
     if not sequences or not all(map(len, sequences)):
         raise DeltaloomError("Input must hold at least one sequence of at least one timestep")
-    values = nn.utils.rnn.pad_sequence(sequences)
+    values = pad_sequence(sequences)
     return _checked(values, np.array([len(sequence) for sequence in sequences]), "list")
 
 
 def _checked(values: Tensor, lengths: np.ndarray, kind: str) -> Arguments:
+    if values.device.type != "cpu":
+        raise UnsupportedError(
+            f"Prepared modules compute on the processor, not on {values.device}: move module and "
+            f"data there"
+        )
     if not values.is_floating_point():
         values = values.double()
     if 0 in values.shape:
         raise DeltaloomError(f"Input must not be empty, but it has shape {tuple(values.shape)}")
     if not bool(torch.isfinite(values).all()):
         raise DeltaloomError("Input must be finite, but it holds NaN or infinity")
-    if values.device.type != "cpu":
-        raise UnsupportedError(
-            f"Prepared modules compute on the processor, not on {values.device}: move model and "
-            f"data there"
-        )
     return Arguments(values, lengths, kind)
 
 
@@ -166,6 +188,9 @@ def shape_output(
         return values[0]
     if given.kind == "list":
         return [values[:length, place] for place, length in enumerate(lengths)]
+    if given.kind.startswith("packed"):
+        in_order = given.kind == "packed in order"
+        return pack_padded_sequence(values, torch.from_numpy(lengths), enforce_sorted=in_order)
     if given.kind == "sequence":
         return values[:, 0]
     return values if call.axes == TIME_FIRST else values.transpose(0, 1)

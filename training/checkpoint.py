@@ -16,6 +16,9 @@ from .plan_formats import AnyFormat, Place, formats_of, with_formats
 
 __all__ = ["decode", "encode"]
 
+MAX_FRACTION = 256
+"""No format has more fraction bits, before the point or behind it."""
+
 
 def encode(plan: Plan) -> Tensor:
     """Uint8 tensor of a JSON text."""
@@ -39,6 +42,8 @@ def decode(state: Any, plan: Plan) -> Plan:
             (layer, field, name): _format(*numbers)
             for layer, field, name, *numbers in found["formats"]
         }
+        if any(abs(format.frac) > MAX_FRACTION for format in formats.values()):
+            raise ValueError("fraction bits")
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         raise DeltaloomError(
             "Checkpoint must hold the recipe and the formats of a prepared module"

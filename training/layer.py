@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..compiler.integer import IntegerLayer
+from ..compiler.integer import IntegerLayer, Operand
 from ..sim.golden import watch_layer
 from .gradient import Gradients, LayerGradient
 from .history import History
@@ -43,6 +43,7 @@ class _Run:
     names: tuple[str, ...]
     steps: tuple[int, ...]
     states: tuple[int, ...]
+    operands: tuple[Operand, ...]
     lengths: np.ndarray
     differentiable: bool
 
@@ -54,6 +55,8 @@ def run_layer(
     lengths: np.ndarray,
     states: tuple[str, ...] = (),
     steps: Mapping[int, Tensor] | None = None,
+    *,
+    operands: bool = True,
 ) -> LayerOutput:
     """Run a layer through the golden model.
 
@@ -72,6 +75,8 @@ def run_layer(
         States that are asked for.
     steps : mapping of int to torch.Tensor, optional
         By position of a rescale node: the exponent of its format's step, if it is learned.
+    operands : bool
+        Whether the values of operands are asked for.
     """
     steps = steps or {}
     graph = layer.graph
@@ -79,14 +84,14 @@ def run_layer(
     needed = torch.is_grad_enabled() and any(
         tensor.requires_grad for tensor in (values, *parameters.values(), *steps.values())
     )
-    run = _Run(layer, tuple(parameters), tuple(steps), tuple(positions), lengths, needed)
+    watched = layer.operands if operands else ()
+    run = _Run(layer, tuple(parameters), tuple(steps), tuple(positions), watched, lengths, needed)
     outputs, *others = _LayerFunction.apply(run, values, *parameters.values(), *steps.values())
     names = [graph.nodes[p].name for p in positions]
-    operands = [operand.name for operand in layer.operands]
     return LayerOutput(
         outputs,
         dict(zip(names, others[: len(names)], strict=True)),
-        dict(zip(operands, others[len(names) :], strict=True)),
+        dict(zip((o.name for o in watched), others[len(names) :], strict=True)),
     )
 
 
@@ -116,7 +121,7 @@ class _LayerFunction(torch.autograd.Function):
         return (
             real(graph.output, outputs),
             *(real(p, _ends(history, p, run.lengths)) for p in following),
-            *(real(operand.node, used[operand.name]) for operand in layer.operands),
+            *(real(operand.node, used[operand.name]) for operand in run.operands),
         )
 
     @staticmethod
@@ -125,7 +130,7 @@ class _LayerFunction(torch.autograd.Function):
         run = ctx.run
         arrays = [None if grad is None else grad.numpy() for grad in grads]
         states = dict(zip(run.states, arrays[1 : 1 + len(run.states)], strict=True))
-        names = [operand.name for operand in run.layer.operands]
+        names = [operand.name for operand in run.operands]
         operands = dict(zip(names, arrays[1 + len(run.states) :], strict=True))
         given = Gradients(
             outputs=arrays[0],

@@ -99,7 +99,8 @@ class LayerParameters(nn.Module):
         """
         found = {}
         for name, (integers, format) in _rounded(layer, formats).items():
-            real = torch.from_numpy(format.dequantize(integers)).to(values[name].dtype)
+            dtype = torch.promote_types(values[name].dtype, torch.float32)
+            real = torch.from_numpy(format.dequantize(integers)).to(dtype)
             learned = step((self._layer, "weights", name))
             found[name] = self.latent(name).straight(values[name], real, format, learned)
         return found

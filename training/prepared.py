@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..compiler.errors import DeltaloomError
+from ..compiler.errors import DeltaloomError, UnsupportedError
 from ..compiler.formats import fit_tables
 from ..compiler.integer import IntegerLayer, IntegerNetwork, Skip
 from ..compiler.network import Layer, Network
@@ -74,7 +74,6 @@ class Prepared(nn.Module):
         check_differentiable(plan.network)
         self._calibrated = plan
         self._signature = call
-        self._dtype = dtype
         self._last: _Pass | None = None
         self.ranges = Ranges(plan) if learn_ranges else None
         self.cells = nn.Module()
@@ -89,6 +88,17 @@ class Prepared(nn.Module):
     def recipe(self) -> Recipe:
         """What quantization was asked to do."""
         return self._calibrated.recipe
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """Of outputs: that of the parameters, or float32 where theirs is too narrow."""
+        parameter = next(self.cells.parameters())
+        if parameter.device.type != "cpu":
+            raise UnsupportedError(
+                f"Prepared modules compute on the processor, not on {parameter.device}: move "
+                f"module and data there"
+            )
+        return torch.float64 if parameter.dtype == torch.float64 else torch.float32
 
     @property
     def _plan(self) -> Plan:
@@ -132,7 +142,8 @@ class Prepared(nn.Module):
         """What the module that it was made from returns, of the same arguments.
 
         It also takes a list of (time, features), for sequences of different lengths: instead of
-        (batch, time, outputs) it returns a list of (time, outputs) then.
+        (batch, time, outputs) it returns a list of (time, outputs) then. As in torch, recurrent
+        modules take and return packed sequences.
         """
         call, network = self._signature, self._calibrated.network
         given = read_arguments(call, network.input_size, arguments, named)
@@ -206,7 +217,10 @@ class Prepared(nn.Module):
                 straight = parameters.straight(latent, integer, formats, self._step)
                 states = self._signature.kept(layer.name)
                 steps = self._steps(integer) if self.ranges else {}
-                output = run_layer(integer, values, straight, lengths, states, steps)
+                watched = integer.skip is Skip.DELTA
+                output = run_layer(
+                    integer, values, straight, lengths, states, steps, operands=watched
+                )
                 values = output.values
                 found.layers[layer.name] = integer
                 found.outputs[layer.name] = output

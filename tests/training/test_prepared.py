@@ -1,10 +1,12 @@
 import copy
+import json
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_sequence, unpack_sequence
 
 import deltaloom as dl
 from deltaloom.compiler.cells import (
@@ -38,6 +40,7 @@ RECIPES = [
     dl.Recipe(),
     dl.Recipe(weights="int4", activations="int3", skip="delta", theta=2, clip="minmax"),
     dl.Recipe(weights="int2", elementwise=8, skip="zero", tables="adaptive", segments=12),
+    dl.Recipe(weights="int4", rounding="stochastic", seed=1),
 ]
 
 
@@ -65,7 +68,7 @@ def moved(prepared, seed=0):
     return prepared
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=["wide", "delta", "narrow"])
+@pytest.mark.parametrize("recipe", RECIPES, ids=["wide", "delta", "narrow", "stochastic"])
 @pytest.mark.parametrize("kind", RECURRENT)
 def test_equals_the_quantized_model_in_every_bit(kind, recipe):
     torch.manual_seed(0)
@@ -122,6 +125,20 @@ def test_sequences_of_different_lengths():
         prepared(torch.from_numpy(part))[0].sum().backward()
     for name, parameter in prepared.named_parameters():
         torch.testing.assert_close(parameter.grad, ragged[name], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("enforce_sorted", [False, True])
+def test_packed_sequences(enforce_sorted):
+    lengths = [7, 4, 1] if enforce_sorted else [4, 1, 7]
+    x = [torch.from_numpy(sequences(length, 3, seed=length)) for length in lengths]
+    prepared = moved(dl.prepare(nn.LSTM(3, 5), None, x))
+    packed, (h, c) = prepared(pack_sequence(x, enforce_sorted=enforce_sorted))
+    wanted, (wanted_h, wanted_c) = prepared(x)
+    assert (packed.sorted_indices is None) is enforce_sorted
+    for found, want in zip(unpack_sequence(packed), wanted, strict=True):
+        np.testing.assert_array_equal(found.detach(), want.detach())
+    np.testing.assert_array_equal(h.detach(), wanted_h.detach())
+    np.testing.assert_array_equal(c.detach(), wanted_c.detach())
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
@@ -383,7 +400,9 @@ def test_refuses_other_checkpoints(change, sentence):
     other = nn.GRU(3, 6, num_layers=2) if change else nn.GRU(3, 6)
     taker = dl.prepare(other, dl.Recipe(**change) if change else None, x)
     if change is None:
-        state["_extra_state"] = torch.zeros(3, dtype=torch.uint8)
+        text = json.loads(bytes(state["_extra_state"].tolist()))
+        text["formats"][0][4] = 10_000
+        state["_extra_state"] = torch.tensor(list(json.dumps(text).encode()), dtype=torch.uint8)
     with pytest.raises(dl.DeltaloomError, match=sentence):
         taker.load_state_dict(state, strict=False)
 
@@ -394,6 +413,24 @@ def test_double_precision_stays():
     output, _ = prepared(torch.from_numpy(x))
     assert output.dtype == torch.float64
     np.testing.assert_array_equal(output.detach(), dl.quantize(prepared)(x))
+
+
+@pytest.mark.parametrize("given", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_precision_is_that_of_the_parameters(given):
+    x = sequences(2, 5, 3)
+    prepared = dl.prepare(nn.GRU(3, 4, batch_first=True), None, x).to(given)
+    output, _ = prepared(torch.from_numpy(x))
+    assert output.dtype == (torch.float64 if given == torch.float64 else torch.float32)
+    np.testing.assert_array_equal(output.detach(), dl.quantize(prepared)(x))
+    output.sum().backward()
+
+
+def test_becomes_hardware():
+    torch.manual_seed(0)
+    x = sequences(2, 5, 3)
+    prepared = moved(dl.prepare(nn.GRU(3, 4, batch_first=True), dl.Recipe(skip="delta"), x))
+    run = dl.generate(dl.quantize(prepared), lanes=5).simulate(x, simulator="pysim")
+    np.testing.assert_array_equal(run.outputs, prepared(torch.from_numpy(x))[0].detach())
 
 
 def refused(module, recipe=None, x=None):
@@ -410,6 +447,13 @@ def refused(module, recipe=None, x=None):
         (lambda p: p([torch.zeros(2, 2)]), dl.DeltaloomError, "sequence 0 has"),
         (lambda p: p(torch.full((1, 1, 3), torch.nan)), dl.DeltaloomError, "must be finite"),
         (lambda p: p(torch.zeros(1, 1, 3), True), dl.UnsupportedError, "more than its input"),
+        (lambda p: p(torch.zeros(1, 1, 3, device="meta")), dl.UnsupportedError, "not on meta"),
+        (lambda p: p.to("meta")(torch.zeros(1, 1, 3)), dl.UnsupportedError, "not on meta"),
+        (
+            lambda p: p(pack_sequence([torch.zeros(1, 3)])),
+            dl.UnsupportedError,
+            "Packed",
+        ),
         (lambda p: p(), TypeError, "must be called with its input, clips"),
         (lambda p: dl.quantize(p, np.zeros((1, 1, 3))), dl.DeltaloomError, "it has its own"),
         (lambda p: refused(p), dl.DeltaloomError, "is prepared already"),
