@@ -1,10 +1,12 @@
 """What a schedule takes of a board, and how many lanes a board holds."""
 
+from ..compiler.encodings import Integers
 from ..compiler.errors import DoesNotFitError
 from ..compiler.graph import Activation, Mul, Scale
 from ..compiler.integer import IntegerNetwork
 from ..compiler.schedule import LayerSchedule, Schedule, most_useful_lanes, schedule
 from ..compiler.target import Target
+from ..hw.lane_plan import plan_lanes, products
 from ..hw.storage import layer_memories
 from .catalogue import Board
 from .fits import Need, check_fits
@@ -31,6 +33,12 @@ def gate_multipliers(layer: LayerSchedule) -> int:
     )
 
 
+def lane_multipliers(layer: LayerSchedule) -> int:
+    """Multipliers of the lanes: none for weights that only shift, one for two narrow lanes."""
+    plans = plan_lanes(layer)
+    return sum(isinstance(plans[lanes[0]].code, Integers) for lanes in products(layer, plans))
+
+
 def need_of(folded: Schedule) -> Need:
     """What a schedule takes at the least: multipliers, memories, and the lanes' own logic.
 
@@ -43,7 +51,7 @@ def need_of(folded: Schedule) -> Need:
         ]
         multipliers += gate_multipliers(layer)
         if layer.target.lane_multipliers:
-            multipliers += layer.lanes
+            multipliers += lane_multipliers(layer)
         luts += 2 * layer.lanes * layer.accumulator_width
         held = sum(
             stage.drain_banks * stage.units * sum(len(row) for row in stage.rows)

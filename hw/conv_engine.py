@@ -6,7 +6,6 @@ from amaranth.lib import memory, wiring
 from ..compiler.schedule import ENTRY_LATENCY
 from .conv_encoder import FrameEncoder
 from .conv_sequencer import WindowSequencer
-from .encoder import entry_layout
 from .engine import Engine
 from .lanes import Lanes
 from .ram_style import ram_attributes
@@ -70,7 +69,7 @@ class ConvolutionalEngine(Engine):
 
     def _connect_lanes(self, m, encoders, tokens):
         """List entries (cycle 1), their columns (3, 4), products (6) and sums (7)."""
-        schedule, layer = self._schedule, self._schedule.layer
+        schedule = self._schedule
         entries = []
         for name, encoder in zip("xh", encoders, strict=True):
             entry = Signal(encoder.entry.shape(), name=f"{name}_entry", reset_less=True)
@@ -82,8 +81,7 @@ class ConvolutionalEngine(Engine):
         x, h = entries
         m.d.sync += address.eq(tokens[2].base + Mux(tokens[2].state, h.index, x.index))
 
-        widths = [entry_layout(operand, layer.skip)["value"].width for operand in layer.operands]
-        m.submodules.lanes = lanes = Lanes(schedule, widths)
+        m.submodules.lanes = lanes = Lanes(schedule)
         m.d.comb += [
             read.addr.eq(address),
             lanes.x_value.eq(x.value),

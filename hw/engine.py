@@ -200,7 +200,7 @@ class Engine(wiring.Component):
             m.d.sync += entry.eq(encoder.entry)
             entries.append(entry)
         x = entries[0]
-        column, widths, awaited = x.index, [len(x.value)], x.value
+        column, awaited = x.index, x.value
         if entries[1:]:
             stages = [stage.stage for stage in schedule.stages]
             walked = [entries[stage.awaited or 0] for stage in stages]
@@ -208,14 +208,13 @@ class Engine(wiring.Component):
             at = tokens[2].stage
             after = Array(e.index + s for e, s in zip(walked, starts, strict=True))[at]
             column = Mux(tokens[2].state, after, column)
-            widths.append(max(len(entry.value) for entry in entries[1:]))
             awaited = Array(entry.value for entry in walked)[at]
         m.submodules.weights = weights = weight_memory(schedule)
         read = weights.read_port()
         address = Signal.like(read.addr, reset_less=True)
         m.d.sync += address.eq(tokens[2].base + column)
 
-        m.submodules.lanes = lanes = Lanes(schedule, widths)
+        m.submodules.lanes = lanes = Lanes(schedule)
         m.d.comb += [
             read.addr.eq(address),
             lanes.x_value.eq(x.value),

@@ -4,65 +4,50 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..compiler.graph import Affine
+from .lane_plan import ShiftCode, entry_widths, plan_lanes, products, reach, second_place
+from .lane_products import DualMultiplier, ShiftProduct
 from .multiplier import Multiplier
 
-__all__ = ["Lane", "Lanes", "lane_rows", "sum_widths", "weight_width"]
-
-
-def lane_rows(schedule, lane):
-    """For each fold of all stages, the row that a lane accumulates, or None.
-
-    A row is the affine nodes of a row of a unit, as in :attr:`StageSchedule.rows`.
-    """
-    rows = [None] * schedule.folds
-    for stage, first in zip(schedule.stages, schedule.first_fold, strict=True):
-        for unit in range(stage.units):
-            for place, row in enumerate(stage.rows):
-                fold, at = stage.place(unit, place)
-                if at == lane:
-                    rows[first + fold] = row
-    return rows
+__all__ = ["Lane", "Lanes"]
 
 
 class Lane(wiring.Component):
-    """Multiplies and accumulates; one product a cycle, never stalls.
+    """Accumulates products; one a cycle, never stalls.
 
     A lane with two accumulators keeps the products of both lists apart.
 
     Parameters
     ----------
-    weight_width, factor_width, width : int
-        Bits of weight, list value and accumulator.
+    product_width, width : int
+        Bits of product and accumulator.
     accumulators : int
         1 or 2.
-    block : bool
-        Whether the product may take a multiplier block.
+    carries : bool
+        Whether a product may have a carry.
 
     Members
     -------
-    weight, factor : In
-        Multiplied two cycles before their product is accumulated.
+    product, carry : In
+        What is accumulated is their sum.
     valid, zero, load, second : In(1)
         With the product: accumulate; start from zero or from the kept sums instead of the last
         sums; add to the second accumulator.
     kept : In(width * accumulators)
         Kept sums.
     sums : Out(width * accumulators)
-        Accumulators, three cycles after weight and factor.
+        Accumulators, a cycle after the product.
     """
 
-    latency = Multiplier.latency + 1
+    latency = 1
 
-    def __init__(self, weight_width, factor_width, width, accumulators, *, block=True):
-        self._block = block
-        self._widths = (weight_width, factor_width)
+    def __init__(self, product_width, width, accumulators, *, carries=False):
         self._accumulators = accumulators
+        self._carries = carries
         self._width = width
         super().__init__(
             {
-                "weight": In(signed(weight_width)),
-                "factor": In(signed(factor_width)),
+                "product": In(signed(product_width)),
+                "carry": In(1),
                 "valid": In(1),
                 "zero": In(1),
                 "load": In(1),
@@ -74,8 +59,6 @@ class Lane(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.multiplier = multiplier = Multiplier(*self._widths, block=self._block)
-        m.d.comb += [multiplier.a.eq(self.weight), multiplier.b.eq(self.factor)]
         shape = signed(self._width)
         starts, sums = [], []
         for n in range(self._accumulators):
@@ -85,7 +68,7 @@ class Lane(wiring.Component):
             m.d.comb += start.eq(Mux(self.zero, 0, Mux(self.load, kept, accumulator)))
         chosen = Mux(self.second, starts[1], starts[0]) if len(starts) > 1 else starts[0]
         total = Signal(shape)
-        m.d.comb += [total.eq(chosen + multiplier.p), self.sums.eq(Cat(*sums))]
+        m.d.comb += [total.eq(self._sum(chosen)), self.sums.eq(Cat(*sums))]
         with m.If(self.valid):
             if len(sums) == 1:
                 m.d.sync += sums[0].eq(total)
@@ -95,6 +78,12 @@ class Lane(wiring.Component):
                     sums[1].eq(Mux(self.second, total, starts[1])),
                 ]
         return m
+
+    def _sum(self, start):
+        if not self._carries:
+            return start + self.product
+        # One addition for three summands: a bit below both numbers makes the carry.
+        return (Cat(1, start).as_signed() + Cat(self.carry, self.product).as_signed()) >> 1
 
 
 class Lanes(wiring.Component):
@@ -107,8 +96,6 @@ class Lanes(wiring.Component):
     ----------
     schedule : LayerSchedule
         Lanes, folds and rows.
-    entry_widths : sequence of int
-        Bits of the list values of the input, and of whatever is awaited if anything is.
 
     Members
     -------
@@ -116,8 +103,8 @@ class Lanes(wiring.Component):
         The entries' values, :attr:`latency` cycles before their product is in the sums.
     real, state, fold : In
         Of the entry issued: it counts; it is of the awaited list; its pass's fold.
-    weights : In(lanes * weight width)
-        Two cycles later: the entry's column.
+    weights : In(all lanes' weights)
+        Two cycles later: the entry's column, in the lanes' codes.
     valid, zero, load, product_state, product_fold : In
         Two cycles after that, with the product: see :class:`Lane`; its list and fold.
     kept : In(sums width)
@@ -126,36 +113,22 @@ class Lanes(wiring.Component):
         Accumulators.
     """
 
-    latency = 2 + Lane.latency
+    latency = 2 + Multiplier.latency + Lane.latency
 
-    def __init__(self, schedule, entry_widths):
+    def __init__(self, schedule):
         self._schedule = schedule
-        self._entry_widths = entry_widths
-        layer, graph = schedule.layer, schedule.layer.graph
-        self.weight_width = weight_width(layer)
-        self._rows = [lane_rows(schedule, lane) for lane in range(schedule.lanes)]
-        self._shifts = {}  # by row: of the input's values, of the awaited vector's
-        self._second = {}  # by row: the same, whether they go to the second accumulator
-        for row in (row for stage in schedule.stages for row in stage.rows):
-            shifts, second = [0] * len(entry_widths), [0] * len(entry_widths)
-            for n, position in enumerate(row):
-                affine = graph.nodes[position]
-                assert isinstance(affine, Affine)
-                for path in affine.paths:
-                    at = int(layer.operands.index(layer.operand_of(path)) != 0)
-                    shifts[at], second[at] = layer.shift(affine, path), n
-            self._shifts[row] = tuple(shifts)
-            self._second[row] = tuple(second)
-        self.sum_widths = sum_widths(schedule)
+        self._plans = plan_lanes(schedule)
+        self._entry_widths = widths = entry_widths(schedule.layer)
+        self.sum_widths = [schedule.accumulator_width * p.accumulators for p in self._plans]
         fold = range(schedule.folds)
         super().__init__(
             {
-                "x_value": In(signed(entry_widths[0])),
-                "h_value": In(signed(entry_widths[-1])),
+                "x_value": In(signed(widths[0])),
+                "h_value": In(signed(widths[-1])),
                 "real": In(1),
                 "state": In(1),
                 "fold": In(fold),
-                "weights": In(self.weight_width * schedule.lanes),
+                "weights": In(sum(plan.code.bits for plan in self._plans)),
                 "valid": In(1),
                 "zero": In(1),
                 "load": In(1),
@@ -166,23 +139,21 @@ class Lanes(wiring.Component):
             }
         )
 
-    def _over_folds(self, table, rows):
-        """A lane's entries of a table by row, for each fold; folds without a row take any."""
-        known = next((table[row] for row in rows if row is not None), next(iter(table.values())))
-        return tuple(known if row is None else table[row] for row in rows)
-
     def _factor(self, m, shifts, name):
         """The aligned list value, for lanes that share their shifts in every fold."""
         folds = []
         for shift in shifts:
-            x = self.x_value << shift[0]
-            folds.append(Mux(self.state, self.h_value << shift[-1], x) if len(shift) > 1 else x)
+            values = [
+                0 if places is None else value << places
+                for value, places in zip((self.x_value, self.h_value), shift, strict=False)
+            ]
+            folds.append(Mux(self.state, values[1], values[0]) if len(values) > 1 else values[0])
         value = folds[0]
         for fold, other in enumerate(folds[1:], 1):
             if shifts[fold] != shifts[0]:
                 value = Mux(self.fold == fold, other, value)
         width = max(
-            entry + shift
+            entry + (shift or 0)
             for pair in shifts
             for entry, shift in zip(self._entry_widths, pair, strict=True)
         )
@@ -201,48 +172,66 @@ class Lanes(wiring.Component):
                     m.d.comb += select.eq(chosen if not all(second) else 1)
         return select
 
+    def _products(self, m, factors):
+        """Of each lane: product and carry."""
+        plans, found = self._plans, {}
+        starts = [sum(plan.code.bits for plan in plans[:n]) for n in range(len(plans))]
+        for lanes in products(self._schedule, plans):
+            plan, factor = plans[lanes[0]], factors[plans[lanes[0]].shifts]
+            codes = [plans[lane].code for lane in lanes]
+            weights = [
+                self.weights[starts[lane] : starts[lane] + code.bits]
+                for lane, code in zip(lanes, codes, strict=True)
+            ]
+            name = "product" + "_".join(map(str, lanes))
+            if len(lanes) == 2:
+                place = second_place(plan.code, reach(self._schedule, plan.shifts))
+                unit = DualMultiplier([code.bits for code in codes], len(factor), place)
+                m.d.comb += [
+                    unit.w0.eq(weights[0]),
+                    unit.w1.eq(weights[1]),
+                    unit.factor.eq(factor),
+                ]
+                found[lanes[0]], found[lanes[1]] = (unit.p0, None), (unit.p1, unit.carry)
+            elif isinstance(plan.code, ShiftCode):
+                unit = ShiftProduct(plan.code, len(factor))
+                m.d.comb += [unit.weight.eq(weights[0]), unit.factor.eq(factor)]
+                found[lanes[0]] = unit.p, unit.carry
+            else:
+                block = self._schedule.target.lane_multipliers
+                unit = Multiplier(plan.code.bits, len(factor), block=block)
+                m.d.comb += [unit.a.eq(weights[0]), unit.b.eq(factor)]
+                found[lanes[0]] = unit.p, None
+            m.submodules[name] = unit
+        return found
+
     def elaborate(self, platform):
         m = Module()
-        blocks = self._schedule.target.lane_multipliers
+        width = self._schedule.accumulator_width
         factors, selects = {}, {}
+        for plan in self._plans:
+            if plan.shifts not in factors:
+                factors[plan.shifts] = self._factor(m, plan.shifts, f"factor{len(factors)}")
+        found = self._products(m, factors)
         offset = 0
-        for n, rows in enumerate(self._rows):
-            shifts = self._over_folds(self._shifts, rows)
-            if shifts not in factors:
-                factors[shifts] = self._factor(m, shifts, f"factor{len(factors)}")
-            factor = factors[shifts]
-            width = self._schedule.accumulator_width
-            accumulators = self.sum_widths[n] // width
-            lane = Lane(self.weight_width, len(factor), width, accumulators, block=blocks)
+        for n, plan in enumerate(self._plans):
+            product, carry = found[n]
+            lane = Lane(len(product), width, plan.accumulators, carries=carry is not None)
             m.submodules[f"lane{n}"] = lane
             end = offset + self.sum_widths[n]
             m.d.comb += [
-                lane.weight.eq(self.weights.word_select(n, self.weight_width)),
-                lane.factor.eq(factor),
+                lane.product.eq(product),
+                lane.carry.eq(0 if carry is None else carry),
                 lane.valid.eq(self.valid),
                 lane.zero.eq(self.zero),
                 lane.load.eq(self.load),
                 lane.kept.eq(self.kept[offset:end]),
                 self.sums[offset:end].eq(lane.sums),
             ]
-            if accumulators > 1:
-                seconds = self._over_folds(self._second, rows)
-                if seconds not in selects:
-                    selects[seconds] = self._second_select(m, seconds, f"second{len(selects)}")
-                m.d.comb += lane.second.eq(selects[seconds])
+            if plan.accumulators > 1:
+                if plan.second not in selects:
+                    select = self._second_select(m, plan.second, f"second{len(selects)}")
+                    selects[plan.second] = select
+                m.d.comb += lane.second.eq(selects[plan.second])
             offset = end
         return m
-
-
-def weight_width(layer):
-    """Bits of the widest weights of a layer."""
-    return max(path.format.width for _, affine in layer.graph.of(Affine) for path in affine.paths)
-
-
-def sum_widths(schedule):
-    """Bits of each lane's accumulators: one, or two where a row of the lane needs them."""
-    widths = []
-    for lane in range(schedule.lanes):
-        rows = [row for row in lane_rows(schedule, lane) if row is not None]
-        widths.append(schedule.accumulator_width * max(map(len, rows), default=1))
-    return widths

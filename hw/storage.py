@@ -13,7 +13,7 @@ from .conv_spans import span_layout, table_layouts
 from .encoder import entry_layout, index_width
 from .engine import output_layout
 from .gates import bias_layout
-from .lanes import sum_widths, weight_width
+from .lane_plan import sum_widths, weight_widths
 from .pwl import line_layout
 from .ram_style import in_block_ram
 
@@ -49,7 +49,7 @@ def layer_memories(schedule: LayerSchedule) -> list[Storage]:
         inside = in_block_ram(depth, target) if block_ram is None else block_ram
         found.append(Storage(name, width, depth, inside))
 
-    add("weights", weight_width(layer) * schedule.lanes, schedule.words, True)
+    add("weights", sum(weight_widths(schedule)), schedule.words, True)
     if schedule.keeps_sums:
         add("kept", sum(sum_widths(schedule)), schedule.slots)
     for operand in layer.operands:

@@ -4,7 +4,7 @@ import numpy as np
 from amaranth.hdl import unsigned
 from amaranth.lib import memory
 
-from .lanes import weight_width
+from .lane_plan import plan_lanes
 
 __all__ = ["weight_memory", "weight_words"]
 
@@ -43,19 +43,23 @@ def stage_words(schedule):
     return words.reshape(-1, schedule.lanes)
 
 
-def pack(words, width):
-    """Rows of integers as Python integers, ``width`` bits each, the first one lowest."""
-    bits = (words[:, :, None] >> np.arange(width)) & 1
-    packed = np.packbits(bits.reshape(len(words), -1).astype(np.uint8), axis=1, bitorder="little")
+def pack(words, codes):
+    """Rows of integers as Python integers, each lane's in its code, the first one lowest."""
+    bits = [
+        (code.codes(lane)[:, None] >> np.arange(code.bits)) & 1
+        for code, lane in zip(codes, words.T, strict=True)
+    ]
+    ones = np.concatenate(bits, axis=1).astype(np.uint8)
+    packed = np.packbits(ones, axis=1, bitorder="little")
     return [int.from_bytes(row.tobytes(), "little") for row in packed]
 
 
 def weight_memory(schedule):
     """Memory of :func:`weight_words`, a word of all lanes at an address."""
-    width = weight_width(schedule.layer)
-    words = pack(weight_words(schedule), width)
+    codes = [plan.code for plan in plan_lanes(schedule)]
+    words = pack(weight_words(schedule), codes)
     return memory.Memory(
-        shape=unsigned(width * schedule.lanes),
+        shape=unsigned(sum(code.bits for code in codes)),
         depth=max(2, len(words)),
         init=words,
         attrs={"ram_style": "block"},

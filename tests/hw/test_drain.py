@@ -6,7 +6,7 @@ import pytest
 from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear
 from deltaloom.compiler.schedule import schedule
 from deltaloom.hw.drain import Drain
-from deltaloom.hw.lanes import sum_widths
+from deltaloom.hw.lane_plan import sum_widths
 
 CASES = {
     "one unit": (RNN(1, 1), 1),

@@ -7,7 +7,9 @@ from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ProjectedLSTM, Rese
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import schedule
 from deltaloom.compiler.target import Target
-from deltaloom.hw.lanes import Lane, Lanes, lane_rows, sum_widths
+from deltaloom.hw.lane_plan import lane_rows, plan_lanes, sum_widths
+from deltaloom.hw.lanes import Lane, Lanes
+from deltaloom.hw.weights import pack
 
 CASES = {
     "LSTM": (LSTM(3, 5), 8, {}),
@@ -19,6 +21,22 @@ CASES = {
     "Linear": (Linear(5, 3), 2, {}),
     "two stages": (ResetBeforeGRU(3, 5), 4, {}),
     "two stages folded": (ProjectedLSTM(2, 5, 7), 3, {}),
+    "narrow differences": (GRU(3, 5), 7, {"weights": "int2", "skip": "delta"}),
+    "binary": (LSTM(3, 5), 3, {"weights": "binary"}),
+    "binary stages": (ResetBeforeGRU(3, 5), 4, {"weights": "binary"}),
+    "ternary": (GRU(3, 5), 2, {"weights": "ternary", "skip": "delta"}),
+    "shift3": (GRU(3, 5), 6, {"weights": "shift3"}),
+    "shift4 stages": (ProjectedLSTM(2, 5, 7), 3, {"weights": "shift4"}),
+    "shift2 on ternary": (
+        GRU(2, 3),
+        2,
+        {"weights": "shift2", "paths": {"l.0.*.h": {"weights": "ternary"}}},
+    ),
+    "int4 on shift4": (
+        LSTM(2, 3),
+        5,
+        {"weights": "shift4", "paths": {"l.0.[if].h": {"weights": "int4"}}},
+    ),
     "aligned": (LSTM(2, 3), 5, {"paths": {"l.0.*.h": {"weights": "int3"}}}),
     "aligned by gate": (GRU(2, 3), 2, {"paths": {"l.0.[rz].x": {"weights": "int2"}}}),
 }
@@ -29,12 +47,12 @@ def wrapped(values, bits):
 
 
 def uses(folded, row, awaited):
-    """Which accumulator takes a row's products with the input or not, and their left shift."""
-    for place, position in enumerate(row):
+    """Which accumulator takes a row's products with the input or not, their shift and encoding."""
+    for place, position in enumerate(row or ()):
         affine = folded.layer.graph.nodes[position]
         for path in affine.paths:
             if (path.name != "x") == awaited:
-                return place, folded.layer.shift(affine, path)
+                return place, folded.layer.shift(affine, path), path.encoding
     return None
 
 
@@ -43,23 +61,30 @@ def uses(folded, row, awaited):
 def test_sums(cycles, integer_network, name, blocks):
     """Random entries against products and sums in NumPy, accumulators of either kind."""
     cell, count, options = CASES[name]
-    network = integer_network(cell, recipe=Recipe("int5", "int4", **options))
+    differences = options.get("skip") == "delta"
+    recipe = Recipe(**{"weights": "int5", "activations": f"int{5 - differences}", **options})
+    network = integer_network(cell, recipe=recipe)
     (folded,) = schedule(network, {"l.0": count}, Target(lane_multipliers=blocks)).layers
     lists = 1 if isinstance(cell, Linear) else 2
-    width, bits, steps = folded.accumulator_width, 5, 160
+    width, steps = folded.accumulator_width, 160
     widths = sum_widths(folded)
-    dut = Lanes(folded, [5] * lists)
+    dut = Lanes(folded)
     rng = np.random.default_rng(0)
 
-    values = rng.integers(-16, 16, (2, steps))
-    weights = rng.integers(-16, 16, (steps, count))
+    values = rng.integers(-16 + differences, 16, (2, steps))
     state = rng.integers(0, lists, steps)
     fold = rng.integers(0, folded.folds, steps)
     real, valid = rng.random(steps) < 0.9, rng.random(steps) < 0.8
     zero, load = rng.random(steps) < 0.1, rng.random(steps) < 0.1
     totals = sum(widths)
     kept = rng.integers(0, 1 << 30, steps).astype(object) ** 30 % (1 << totals)
-    packed = [sum(int(w & 31) << bits * lane for lane, w in enumerate(word)) for word in weights]
+    rows = lane_rows(folded)
+    weights = np.zeros((steps, count), dtype=np.int64)
+    for step, lane in np.ndindex(steps, count):
+        used = uses(folded, rows[lane][fold[step]], bool(state[step]))
+        if used is not None:
+            weights[step, lane] = rng.choice(used[2].levels)
+    packed = pack(weights, [plan.code for plan in plan_lanes(folded)])
     lead = [0]
     seen = cycles(
         dut,
@@ -85,7 +110,7 @@ def test_sums(cycles, integer_network, name, blocks):
     sums = {}
     for step in range(steps):
         for lane in range(count):
-            row = lane_rows(folded, lane)[fold[step]]
+            row = rows[lane][fold[step]]
             accumulators = widths[lane] // width
             for n in range(accumulators):
                 low = int(starts[lane]) + n * width
@@ -96,9 +121,10 @@ def test_sums(cycles, integer_network, name, blocks):
                     if row is not None and begin is not None:
                         value, weight = int(values[state[step], step]), int(weights[step, lane])
                         used = uses(folded, row, bool(state[step]))
-                        if used is None:  # a projection has no products with the input
+                        if used is None:  # no products of this kind
+                            sums[lane, n] = begin
                             continue
-                        place, shift = used
+                        place, shift, _ = used
                         product = weight * (value << shift) if real[step] and place == n else 0
                         sums[lane, n] = wrapped(begin + product, width)
                 if sums.get((lane, n)) is None:
@@ -107,18 +133,20 @@ def test_sums(cycles, integer_network, name, blocks):
                 assert wrapped(got, width) == sums[lane, n], (step, lane, n)
 
 
-def test_lane_latency(cycles):
-    dut = Lane(4, 5, 12, 1)
-    inputs = {"weight": [3, 0], "factor": [-7, 0], "valid": [0, 0, 1, 0], "zero": [0, 0, 1, 0]}
-    seen = cycles(dut, inputs, ["sums"], 8)["sums"]
-    assert np.flatnonzero(np.array(seen) == (-21) % (1 << 12))[0] == Lane.latency == dut.latency
+@pytest.mark.parametrize("carries", [False, True])
+def test_lane_latency(cycles, carries):
+    dut = Lane(6, 12, 1, carries=carries)
+    inputs = {"product": [-21, 0], "carry": [1, 0], "valid": [1, 0], "zero": [1, 0]}
+    seen = cycles(dut, inputs, ["sums"], 4)["sums"]
+    wanted = (-21 + carries) % (1 << 12)
+    assert np.flatnonzero(np.array(seen) == wanted)[0] == Lane.latency == dut.latency
 
 
 def test_rows_of_lanes(integer_network):
     (folded,) = schedule(integer_network(LSTM(3, 5)), {"l.0": 3}).layers
     rows = folded.output.rows
     assert (folded.output.units, folded.folds) == (2, 3)
-    assert [lane_rows(folded, lane) for lane in range(3)] == [
+    assert lane_rows(folded) == [
         [rows[0], rows[3], rows[2]],
         [rows[1], rows[0], rows[3]],
         [rows[2], rows[1], None],

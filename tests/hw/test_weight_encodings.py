@@ -4,7 +4,16 @@
 
 import pytest
 
-from deltaloom.compiler.cells import GRU, LSTM, LiGRU, Linear, PeepholeLSTM
+from deltaloom.compiler.cells import (
+    GRU,
+    LSTM,
+    ConvLSTM,
+    LiGRU,
+    Linear,
+    PeepholeLSTM,
+    ProjectedLSTM,
+    ResetBeforeGRU,
+)
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.target import Target
 
@@ -29,6 +38,12 @@ CASES = {
         "ternary",
         {"skip": "zero", "paths": {"l.0.[rz].h": {"weights": "binary"}}},
     ),
+    "shared LSTM": ([LSTM(3, 5)], 8, "int4", {"skip": "delta"}),
+    "shared GRU, odd": ([GRU(3, 5)], 7, "int2", {"skip": "delta", "theta": 2}),
+    "shared over folds": ([LSTM(3, 7)], 3, "int3", {"skip": "zero"}),
+    "binary stages": ([ResetBeforeGRU(3, 5)], 4, "binary", {"skip": "delta"}),
+    "shared stages": ([ProjectedLSTM(3, 5, 4)], 6, "int3", {}),
+    "ternary convolutions": ([ConvLSTM(2, 2, (3, 4), 3)], 3, "ternary", {"skip": "delta"}),
     "a gate of integers": ([GRU(3, 4)], 3, "shift4", {"paths": {"l.0.z.*": {"weights": "int3"}}}),
 }
 
@@ -40,5 +55,5 @@ def test_equals_both_models(integer_network, prove, name, scale):
     recipe = Recipe(weights, "int5", elementwise=10, scale=scale, **options)
     network = integer_network(*cells, recipe=recipe)
     lanes = lanes if isinstance(lanes, dict) else {"l.0": lanes}
-    target = Target(lane_multipliers=len(name) % 2 == 0)
+    target = Target(lane_multipliers="folded" not in name)
     prove(network, lanes, stalls=(0.0, 0.4), target=target)

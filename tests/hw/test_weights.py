@@ -5,7 +5,7 @@ from amaranth.hdl import Fragment
 from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ProjectedLSTM, ResetBeforeGRU
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import schedule
-from deltaloom.hw.lanes import weight_width
+from deltaloom.hw.lane_plan import weight_widths
 from deltaloom.hw.weights import weight_memory, weight_words
 
 CASES = [
@@ -53,7 +53,7 @@ def test_memory_holds_the_words(integer_network, bits):
     (folded,) = schedule(
         integer_network(LSTM(3, 5), recipe=Recipe(f"int{bits}")), {"l.0": 7}
     ).layers
-    assert weight_width(folded.layer) == bits
+    assert weight_widths(folded) == [bits] * 7
     words, memory = weight_words(folded), weight_memory(folded)
     Fragment.get(memory, None)  # used
     assert memory.depth == len(words)
@@ -62,7 +62,34 @@ def test_memory_holds_the_words(integer_network, bits):
         np.testing.assert_array_equal(fields, word & (1 << bits) - 1)
 
 
-def test_widest_path_decides_the_width(integer_network):
-    recipe = Recipe("int4", paths={"l.0.*.h": {"weights": "int9"}})
-    (layer,) = integer_network(GRU(3, 4), recipe=recipe).layers
-    assert weight_width(layer) == 9
+@pytest.mark.parametrize(("name", "bits"), [("binary", 1), ("ternary", 2), ("shift3", 3)])
+def test_memory_holds_packed_codes(integer_network, name, bits):
+    (folded,) = schedule(integer_network(GRU(3, 5), recipe=Recipe(name)), {"l.0": 6}).layers
+    assert weight_widths(folded) == [bits] * 6
+    memory = weight_memory(folded)
+    Fragment.get(memory, None)  # used
+    assert memory.shape.width == 6 * bits
+    for word, packed in zip(weight_words(folded), memory.init, strict=True):
+        for lane, weight in enumerate(word):
+            code = packed >> bits * lane & (1 << bits) - 1
+            if weight:  # rows that do not exist have weights of zero
+                exponent = code >> 1 if name != "ternary" else 0
+                assert (-1 if code & 1 else 1) << exponent == weight
+
+
+def test_the_paths_of_a_lane_decide_its_width(integer_network):
+    recipe = Recipe("int4", paths={"l.0.z.h": {"weights": "int9"}})
+    (folded,) = schedule(integer_network(GRU(3, 4), recipe=recipe), {"l.0": 6}).layers
+    assert weight_widths(folded) == [4, 9, 4, 4, 9, 4]
+    recipe = Recipe(
+        "ternary", paths={"*.z.h": {"weights": "int9"}, "*.n_x.x": {"weights": "shift2"}}
+    )
+    (folded,) = schedule(integer_network(GRU(3, 4), recipe=recipe), {"l.0": 6}).layers
+    assert weight_widths(folded) == [2, 9, 3, 2, 9, 3]
+
+
+def test_absent_products_need_no_code(integer_network):
+    """In the stage before the reset gate's products, n has weights for the input alone."""
+    recipe = Recipe("binary")
+    (folded,) = schedule(integer_network(ResetBeforeGRU(3, 4), recipe=recipe), {"l.0": 4}).layers
+    assert weight_widths(folded) == [1] * 4
