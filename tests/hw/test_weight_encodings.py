@@ -43,7 +43,7 @@ CASES = {
     "shared over folds": ([LSTM(3, 7)], 3, "int3", {"skip": "zero"}),
     "binary stages": ([ResetBeforeGRU(3, 5)], 4, "binary", {"skip": "delta"}),
     "shared stages": ([ProjectedLSTM(3, 5, 4)], 6, "int3", {}),
-    "ternary convolutions": ([ConvLSTM(2, 2, (3, 4), 3)], 3, "ternary", {"skip": "delta"}),
+    "ternary convolutions": ([ConvLSTM(1, 2, (2, 3), 2)], 3, "ternary", {"skip": "delta"}),
     "a gate of integers": ([GRU(3, 4)], 3, "shift4", {"paths": {"l.0.z.*": {"weights": "int3"}}}),
 }
 
