@@ -14,7 +14,7 @@ from .report import Cells, Report, count_cells, read_timing
 from .shell import Shell
 from .tools import digest, run_step, run_tool
 
-__all__ = ["build", "constraints", "measure"]
+__all__ = ["build", "constraints", "measure", "synthesise"]
 
 _SYNTHESIS = {
     "ecp5": "synth_ecp5 -top top",
@@ -127,12 +127,44 @@ def measure(component, board, folder, *, frequency=None, seeds=(1,), progress=No
         raise ValueError("Seeds must not be empty")
     folder = Path(folder)
     frequency = frequency or _TARGETS[board.family]
-    text = rtlil.convert(Harness(component), name="top", emit_src=False)
-    synthesised = _synthesise(board, folder, text, progress)
+    synthesised = _synthesise(board, folder, _alone(component), progress)
     runs = [
         _place(board, folder, synthesised, frequency=frequency, seed=seed, progress=progress)
         for seed in seeds
     ]
+    total, design, inside, packed = _without_harness(folder)
+    best = max(runs, key=lambda run: run.mhz)
+    # A flip-flop of the harness shares its logic cell with the table in front of it.
+    harness = max(total.flip_flops - design.flip_flops, total.luts - design.luts)
+    best = dataclasses.replace(best, logic_cells=best.logic_cells - harness)
+    seeds = {run.seed: run.mhz for run in runs}
+    return _report(board, best, design, inside, packed, seeds=seeds)
+
+
+def synthesise(component, board, folder, *, progress=None):
+    """Cells of a component alone, as :func:`measure` counts them, without place and route.
+
+    Parameters
+    ----------
+    component, board, folder, progress
+        As :func:`measure` takes them.
+
+    Returns
+    -------
+    Cells
+    """
+    folder = Path(folder)
+    _synthesise(board, folder, _alone(component), progress)
+    return _without_harness(folder)[1]
+
+
+def _alone(component):
+    """RTLIL of a component between shift registers."""
+    return rtlil.convert(Harness(component), name="top", emit_src=False)
+
+
+def _without_harness(folder):
+    """Cells in all, of the component and of its parts by path; what was packed."""
     total, components, packed = _read_synthesis(folder)
     design = components.pop("design", Cells())
     inside = {
@@ -140,12 +172,7 @@ def measure(component, board, folder, *, frequency=None, seeds=(1,), progress=No
         for path, cells in components.items()
         if path.startswith("design.")
     }
-    best = max(runs, key=lambda run: run.mhz)
-    # A flip-flop of the harness shares its logic cell with the table in front of it.
-    harness = max(total.flip_flops - design.flip_flops, total.luts - design.luts)
-    best = dataclasses.replace(best, logic_cells=best.logic_cells - harness)
-    seeds = {run.seed: run.mhz for run in runs}
-    return _report(board, best, design, inside, packed, seeds=seeds)
+    return total, design, inside, packed
 
 
 def _report(board, run, cells, components, packed, **others):

@@ -1,6 +1,6 @@
 """Products of lanes that take no multiplier block, or half of one."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -51,10 +51,10 @@ class ShiftProduct(wiring.Component):
         sign, exponent = weight[0], weight[1 : 1 + self._code.exponent_bits]
         size = Signal(shape)
         m.d.sync += [weight.eq(self.weight), factor.eq(self.factor)]
-        m.d.comb += size.eq(Array(factor << n for n in range(1 << len(exponent)))[exponent])
-        if self._code.zero:
-            with m.If(~weight[-1]):
-                m.d.comb += size.eq(0)
+        shifted = factor
+        for place, bit in enumerate(exponent):
+            shifted = Mux(bit, shifted << (1 << place), shifted)
+        m.d.comb += size.eq(Mux(weight[-1], shifted, 0) if self._code.zero else shifted)
         p, carry = Signal(shape, reset_less=True), Signal(reset_less=True)
         m.d.sync += [p.eq(Mux(sign, ~size, size)), carry.eq(sign)]
         m.d.comb += [self.p.eq(p), self.carry.eq(carry)]

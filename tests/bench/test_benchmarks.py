@@ -6,6 +6,7 @@ import torch
 
 import deltaloom as dl
 from deltaloom.bench import (
+    encodings,
     frequency,
     generate_time,
     golden_speed,
@@ -18,6 +19,7 @@ from deltaloom.bench import (
 )
 from deltaloom.bench.networks import Shape
 from deltaloom.bench.stopwatch import Stopwatch
+from deltaloom.boards.report import Cells
 
 
 def quiet(_):
@@ -195,3 +197,30 @@ def test_training_speed_figures(monkeypatch):
     rows = training_speed.figures(result)
     assert [row.met for row in rows] == [False, None, None]
     assert "6.5 times (13 ms, float 2 ms, 3 timesteps)" in rows[0].measured
+
+
+def test_encodings_of_two_lanes(monkeypatch, tmp_path):
+    monkeypatch.setattr(encodings, "SHAPES", (Shape("GRU", 2, 3, 3),))
+    monkeypatch.setattr(encodings, "ENCODINGS", ("ternary", "int2"))
+    monkeypatch.setattr(encodings, "FOLDER", tmp_path)
+    asked = []
+
+    def synthesise(component, board, folder):
+        asked.append((len(component.weights), board.name, folder.name))
+        return Cells(luts=30)
+
+    monkeypatch.setattr(encodings.flow, "synthesise", synthesise)
+    rows = encodings.figures(encodings.measure(quiet))
+    assert asked == [
+        (6, "ulx3s_85f", "lanes-gru-3-3-ternary"),
+        (6, "ulx3s_85f", "lanes-gru-3-3-int2"),
+    ]
+    assert [(row.reach, row.met) for row in rows] == [("0", True), ("2", True)]
+    assert rows[0].measured.startswith("0 (10.0 LUT4, 0.0 carry cells")
+
+
+@pytest.mark.parametrize(
+    ("weights", "wanted"), [("binary", 0), ("shift4", 0), ("int2", 4), ("int4", 4), ("int8", 7)]
+)
+def test_multipliers_that_seven_lanes_are_to_take(weights, wanted):
+    assert encodings.wanted_multipliers(weights, 7) == wanted
