@@ -148,7 +148,8 @@ class Prepared(nn.Module):
         call, network = self._signature, self._calibrated.network
         given = read_arguments(call, network.input_size, arguments, named)
         found = self._run(given)
-        self._last = found if torch.is_grad_enabled() else None
+        watched = self.recipe.skip == Skip.DELTA.value and torch.is_grad_enabled()
+        self._last = found if watched else None
         values, lengths = found.streams[network.layers[-1].name]
         output = shape_output(call, given, values, lengths, network.once)
         if not call.stack:
