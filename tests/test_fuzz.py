@@ -21,6 +21,7 @@ from deltaloom.compiler.cells import (
     ReluRNN,
     ResetBeforeGRU,
 )
+from deltaloom.compiler.encodings import ENCODINGS
 from deltaloom.compiler.errors import DeltaloomError, ToolMissingError
 from deltaloom.compiler.graph import Affine
 from deltaloom.compiler.recipe import Recipe
@@ -30,6 +31,9 @@ from deltaloom.sim import cxxrtl, icarus, tools, verilator
 
 PLAIN = [GRU, LSTM, RNN, Linear, ReluRNN, LiGRU, CoupledLSTM, PeepholeLSTM, ResetBeforeGRU, SRU]
 SIZES = st.integers(1, 12)
+INTEGERS = [f"int{bits}" for bits in range(2, 17)]
+COARSE = [name for name in ENCODINGS if name not in INTEGERS]
+PATTERNS = st.sampled_from(["l.0.*", "*.x", "l.0.*.x"])
 
 SIMULATORS = {"cxxrtl": cxxrtl, "verilator": verilator, "icarus": icarus}
 
@@ -76,8 +80,13 @@ def recipes(draw, cells):
             for index, cell in enumerate(cells)
             if cell != "last"
         }
+    encodings = st.sampled_from(COARSE) | st.sampled_from(INTEGERS)
+    patterns = draw(st.lists(PATTERNS, max_size=2))
     return Recipe(
-        weights=f"int{draw(width)}",
+        weights=draw(encodings),
+        paths={pattern: {"weights": draw(encodings)} for pattern in patterns},
+        scale=draw(st.sampled_from(["power-of-two", "real"])),
+        rounding=draw(st.sampled_from(["nearest", "stochastic"])),
         activations=f"int{activations}",
         elementwise=draw(st.integers(8, 16)),
         output=draw(st.none() | width),
