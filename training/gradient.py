@@ -27,7 +27,7 @@ from ..compiler.integer import IntegerLayer, Operand, Skip
 from .history import History
 from .products import Products
 
-__all__ = ["Gradients", "LayerGradient"]
+__all__ = ["Gradients", "LayerGradient", "has_derivative"]
 
 Array = np.ndarray
 
@@ -37,6 +37,13 @@ DERIVATIVES: dict[str, Callable[[Array], Array]] = {
     "tanh": lambda y: 1 - y * y,
 }
 """By function: its derivative, from its result."""
+
+
+def has_derivative(node: Node) -> bool:
+    """Whether a node of a float graph can be trained."""
+    if isinstance(node, Activation):
+        return node.function in DERIVATIVES
+    return isinstance(node, Input | State | Constant | Affine | Add | Sub | Mul)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..compiler.errors import DeltaloomError
+from ..compiler.errors import DeltaloomError, UnsupportedError
 from ..compiler.network import Network
 from ..compiler.quantize import make_plan
 from ..compiler.recipe import Recipe
@@ -41,5 +41,10 @@ def prepare_network(
     network, axes = with_axes(model)
     types = {parameter.dtype for parameter in model.parameters()}
     dtype = torch.float64 if torch.float64 in types else torch.float32
-    plan = make_plan(network, calibration, recipe)
-    return Prepared(plan, call_of(model, axes), dtype, learn_ranges)
+    call = call_of(model, axes)
+    if not {layer.name for layer in network.computing}.issuperset(call.stack):
+        raise UnsupportedError(
+            f"Module {type(model).__name__} returns final states that no layer of its own has; "
+            f"supported is one that is called in a module which returns the output alone"
+        )
+    return Prepared(make_plan(network, calibration, recipe), call, dtype, learn_ranges)

@@ -17,6 +17,7 @@ from ..compiler.streams import (
     StreamLayer,
     Sum,
 )
+from .gradient import has_derivative
 from .rounding import round_values
 
 __all__ = ["check_differentiable", "run_stream_layer"]
@@ -24,6 +25,13 @@ __all__ = ["check_differentiable", "run_stream_layer"]
 
 def check_differentiable(network: Network) -> None:
     """Raise UnsupportedError for a layer without a derivative."""
+    for cell in network.computing:
+        for node in cell.graph.nodes:
+            if not has_derivative(node):
+                raise UnsupportedError(
+                    f"Layer {cell.name} ({cell.cell}) has the operation {node.name} "
+                    f"({type(node).__name__}), which has no derivative yet"
+                )
     for layer in network.layers:
         if isinstance(layer, ArgMax):
             raise UnsupportedError(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from deltaloom.compiler.network import (
     Network,
     Sum,
 )
+from deltaloom.training.streams import check_differentiable
 
 RECIPES = [
     dl.Recipe(),
@@ -145,6 +148,15 @@ def test_becomes_hardware(sequences, moved):
     prepared = moved(dl.prepare(nn.GRU(3, 4, batch_first=True), dl.Recipe(skip="delta"), x))
     run = dl.generate(dl.quantize(prepared), lanes=5).simulate(x, simulator="pysim")
     np.testing.assert_array_equal(run.outputs, prepared(torch.from_numpy(x))[0].detach())
+
+
+def test_refuses_operations_without_a_derivative(random_layer):
+    layer = random_layer("y", Linear(3, 2, "tanh"))
+    *nodes, last = layer.graph.nodes
+    graph = replace(layer.graph, nodes=(*nodes, replace(last, function="step")))
+    sentence = r"Layer y \(Linear\) has the operation tanh0 \(Activation\), which has no derivative"
+    with pytest.raises(dl.UnsupportedError, match=sentence):
+        check_differentiable(Network((replace(layer, graph=graph),)))
 
 
 def test_refuses_what_has_no_derivative(sequences, random_layer):
