@@ -1,17 +1,23 @@
 """What a schedule takes of a board, and how many lanes a board holds."""
 
+from dataclasses import replace
+from math import ceil
+
 from ..compiler.encodings import Integers
 from ..compiler.errors import DoesNotFitError
 from ..compiler.graph import Activation, Mul, Scale
 from ..compiler.integer import IntegerNetwork
 from ..compiler.schedule import LayerSchedule, Schedule, most_useful_lanes, schedule
 from ..compiler.target import Target
-from ..hw.lane_plan import plan_lanes, products
+from ..hw.lane_plan import ShiftCode, plan_lanes, products, reach
 from ..hw.storage import layer_memories
 from .catalogue import Board
 from .fits import Need, check_fits
 
 __all__ = ["check_schedule", "most_lanes", "need_of", "target_of"]
+
+RAM_LUTS = 6  # of 16 words of 4 bits
+SHARE = 0.65  # of a board's logic is planned with: control and routing logic is not estimated
 
 _TARGETS = {
     "ecp5": Target(),
@@ -39,6 +45,40 @@ def lane_multipliers(layer: LayerSchedule) -> int:
     return sum(isinstance(plans[lanes[0]].code, Integers) for lanes in products(layer, plans))
 
 
+def lane_logic(layer: LayerSchedule) -> tuple[int, int]:
+    """Tables and flip-flops of accumulators, and of products that only shift."""
+    luts = 2 * layer.lanes * layer.accumulator_width
+    flip_flops = layer.lanes * layer.accumulator_width
+    for plan in plan_lanes(layer):
+        if isinstance(plan.code, ShiftCode):
+            width = reach(layer, plan.shifts).bit_length() + 1
+            steps = [1 << place for place in range(plan.code.exponent_bits)]
+            # The sign and the last step of a shift share a table.
+            luts += sum(width + sum(steps[:n]) for n in range(1, len(steps) + 1)) or width
+            flip_flops += plan.code.bits + width + sum(steps) + 1
+    return luts, flip_flops
+
+
+def drain_logic(layer: LayerSchedule) -> tuple[int, int]:
+    """Tables and flip-flops of the sums that wait for the gate pipeline, and of their choice."""
+    luts = flip_flops = 0
+    for stage in layer.stages:
+        sums = sum(len(row) for row in stage.rows) * layer.accumulator_width
+        luts += sums * stage.drain_banks * stage.units // 2  # four words take two tables a bit
+        flip_flops += sums * stage.drain_banks * stage.units
+    return luts, flip_flops
+
+
+def kept_logic(layer: LayerSchedule) -> tuple[int, int]:
+    """Tables and flip-flops of the memory of kept sums, where it is made of logic."""
+    luts = flip_flops = 0
+    for memory in layer_memories(layer):
+        if memory.name == "kept" and not memory.block_ram:
+            luts += RAM_LUTS * ceil(memory.width / 4) * ceil(memory.depth / 16)
+            flip_flops += memory.width
+    return luts, flip_flops
+
+
 def need_of(folded: Schedule) -> Need:
     """What a schedule takes at the least: multipliers, memories, and the lanes' own logic.
 
@@ -52,12 +92,13 @@ def need_of(folded: Schedule) -> Need:
         multipliers += gate_multipliers(layer)
         if layer.target.lane_multipliers:
             multipliers += lane_multipliers(layer)
-        luts += 2 * layer.lanes * layer.accumulator_width
-        held = sum(
-            stage.drain_banks * stage.units * sum(len(row) for row in stage.rows)
-            for stage in layer.stages
-        )
-        flip_flops += (layer.lanes + held) * layer.accumulator_width
+        for part_luts, part_flip_flops in (
+            lane_logic(layer),
+            drain_logic(layer),
+            kept_logic(layer),
+        ):
+            luts += part_luts
+            flip_flops += part_flip_flops
     return Need(luts=luts, flip_flops=flip_flops, multipliers=multipliers, memories=tuple(memories))
 
 
@@ -67,7 +108,7 @@ def check_schedule(folded: Schedule, board: Board) -> None:
 
 
 def most_lanes(network: IntegerNetwork, board: Board) -> int:
-    """The most lanes with which a network fits a board.
+    """The most lanes with which a network fits a board, with logic left for what is not estimated.
 
     Where not even one lane a layer fits, that number: the check that follows says what limits.
     """
@@ -76,7 +117,9 @@ def most_lanes(network: IntegerNetwork, board: Board) -> int:
     while low < high:
         middle = (low + high + 1) // 2
         try:
-            check_schedule(schedule(network, middle, target_of(board)), board)
+            need = need_of(schedule(network, middle, target_of(board)))
+            luts, flip_flops = ceil(need.luts / SHARE), ceil(need.flip_flops / SHARE)
+            check_fits(replace(need, luts=luts, flip_flops=flip_flops), board)
         except DoesNotFitError:
             high = middle - 1
         else:
