@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
-from .graph import Activation, Add, Affine, Constant, Graph, Input, Mul, Node, Path, State, Sub
+from .graph import (
+    Activation,
+    Add,
+    Affine,
+    Constant,
+    Graph,
+    Input,
+    Inverse,
+    Mul,
+    Multiple,
+    Node,
+    Path,
+    Reduce,
+    Rescale,
+    State,
+    Sub,
+)
 
-__all__ = ["Cell", "Value", "relu", "sigmoid", "tanh", "trace", "with_activation"]
+__all__ = [
+    "Cell",
+    "Value",
+    "absolute",
+    "constant",
+    "inverse",
+    "relu",
+    "sigmoid",
+    "tanh",
+    "trace",
+    "with_activation",
+    "with_output",
+]
 
 
 class Value:
@@ -18,19 +47,43 @@ class Value:
         self.position = position
 
     @property
+    def scalar(self) -> bool:
+        """Whether it follows from sums over vectors alone."""
+        return self.position in self._tracer.scalars
+
+    def sum(self) -> Value:
+        """Sum over the vector, a scalar, which goes with vectors of any size."""
+        name = self._tracer.fresh_name("sum")
+        node = Reduce(name=name, size=1, operand=self.position)
+        return self._tracer.append(node, scalar=True)
+
+    def rounded(self) -> Value:
+        """The same value, which in integers is rounded to the element-wise width here."""
+        name = self._tracer.fresh_name("rounded")
+        return self._tracer.append(Rescale(name=name, size=self.node.size, operand=self.position))
+
+    def scaled(self, factor: int) -> Value:
+        """Product with a positive integer."""
+        name = self._tracer.fresh_name("multiple")
+        node = Multiple(name=name, size=self.node.size, operand=self.position, factor=factor)
+        return self._tracer.append(node, scalar=self.scalar)
+
+    @property
     def node(self) -> Node:
         return self._tracer.nodes[self.position]
 
     def _binary(self, kind: type[Add] | type[Sub] | type[Mul], other: Value) -> Value:
         if not isinstance(other, Value):
             raise TypeError(f"Operand must be a traced value, not {other!r}")
-        if self.node.size != other.node.size:
+        scalar = self.scalar or other.scalar
+        if self.node.size != other.node.size and not scalar:
             raise ValueError(
                 f"Operands must have equal sizes, not {self.node.size} and {other.node.size}"
             )
         name = self._tracer.fresh_name(kind.__name__.lower())
-        node = kind(name=name, size=self.node.size, a=self.position, b=other.position)
-        return self._tracer.append(node)
+        size = other.node.size if self.scalar else self.node.size
+        node = kind(name=name, size=size, a=self.position, b=other.position)
+        return self._tracer.append(node, scalar=self.scalar and other.scalar)
 
     def __add__(self, other: Value) -> Value:
         return self._binary(Add, other)
@@ -49,7 +102,7 @@ class Value:
     def _activation(self, function: str) -> Value:
         name = self._tracer.fresh_name(function)
         node = Activation(name=name, size=self.node.size, operand=self.position, function=function)
-        return self._tracer.append(node)
+        return self._tracer.append(node, scalar=self.scalar)
 
 
 class Tracer:
@@ -57,8 +110,11 @@ class Tracer:
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
+        self.scalars: set[int] = set()
 
-    def append(self, node: Node) -> Value:
+    def append(self, node: Node, *, scalar: bool = False) -> Value:
+        if scalar:
+            self.scalars.add(len(self.nodes))
         self.nodes.append(node)
         return Value(self, len(self.nodes) - 1)
 
@@ -80,6 +136,24 @@ def tanh(value: Value) -> Value:
 def relu(value: Value) -> Value:
     """max(value, 0)."""
     return value._activation("relu")
+
+
+def absolute(value: Value) -> Value:
+    """Absolute value."""
+    return value._activation("abs")
+
+
+def inverse(value: Value, function: str, epsilon: float) -> Value:
+    """Of a scalar: see :class:`~deltaloom.compiler.graph.Inverse`."""
+    tracer = value._tracer
+    name = tracer.fresh_name("inverse")
+    node = Inverse(name=name, size=1, operand=value.position, function=function, epsilon=epsilon)
+    return tracer.append(node, scalar=True)
+
+
+def constant(name: str, beside: Value) -> Value:
+    """A learned vector of the size of ``beside``, a value of the same timestep."""
+    return beside._tracer.append(Constant(name=name, size=beside.node.size))
 
 
 class Cell:
@@ -119,7 +193,7 @@ class Cell:
 
     def constant(self, name: str, beside: Value) -> Value:
         """A learned vector of the size of ``beside``, a value of the same timestep."""
-        return beside._tracer.append(Constant(name=name, size=beside.node.size))
+        return constant(name, beside)
 
 
 def trace(cell: Cell) -> Graph:
@@ -146,7 +220,13 @@ def trace(cell: Cell) -> Graph:
 
 def with_activation(graph: Graph, function: str) -> Graph:
     """The graph whose output is ``function`` of its output; its states stay as they are."""
+    return with_output(graph, lambda output: output._activation(function))
+
+
+def with_output(graph: Graph, follow: Callable[[Value], Value]) -> Graph:
+    """The graph whose output is what ``follow`` makes of its output."""
     tracer = Tracer()
     tracer.nodes.extend(graph.nodes)
-    output = Value(tracer, graph.output)._activation(function)
+    tracer.scalars |= graph.scalars
+    output = follow(Value(tracer, graph.output))
     return replace(graph, nodes=tuple(tracer.nodes), output=output.position)

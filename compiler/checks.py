@@ -13,9 +13,12 @@ from .exact import (
     MAX_LEFT,
     MAX_MULTIPLIER,
     MAX_RIGHT,
+    MAX_SCALAR,
     Interval,
     combine,
+    magnitude,
     rectify,
+    repeated,
     rescale,
     scale,
 )
@@ -27,17 +30,21 @@ from .graph import (
     Constant,
     Graph,
     Input,
+    Inverse,
     Mul,
+    Multiple,
     Node,
     Path,
+    Reduce,
     Rescale,
     Scale,
     State,
 )
 from .integer import MAX_ACCUMULATOR, MAX_ALIGNMENT, IntegerLayer, IntegerNetwork, Skip
+from .inverse import INVERSES, MANTISSA
 from .pwl import FUNCTIONS, MAX_SLOPE, MAX_WORD, PiecewiseLinear
 from .pwl_adaptive import MAX_SEGMENTS
-from .stages import levels_of
+from .stages import levels_of, scalar_readers
 from .streams import ArgMax, LastStep, Pool, Reverse
 from .wiring import INPUT, check_wiring, stream_formats, stream_sizes
 
@@ -48,6 +55,7 @@ MAX_SIZE = 1 << 20
 MAX_BUFFER = 1 << 24
 MAX_FRACTION = 256
 MAX_PARAMETER = 16
+MAX_FACTOR = 1 << 20
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
@@ -110,7 +118,7 @@ def check_layer(layer: IntegerLayer) -> None:
     check_names("biases", layer, {a.name for a in affines}, set(layer.biases))
     constants = {node.name for _, node in graph.of(Constant)}
     check_names("constants", layer, constants, set(layer.constants))
-    tabled = {node.name for _, node in graph.of(Activation) if node.function != "relu"}
+    tabled = {node.name for node in graph.nodes if node.table is not None}
     check_names("tables", layer, tabled, set(layer.tables))
     for affine in affines:
         check_accumulator(layer, affine)
@@ -142,8 +150,11 @@ def check_shape(layer: str, graph: Graph) -> None:
         if isinstance(node, Affine):
             require(bool(node.paths), f"{what} must have a path")
             require(len(set(node.operands)) == len(node.operands), f"{what} must read a node once")
+        elif isinstance(node, Reduce):
+            require(node.size == 1, f"{what} must have one element")
         else:
-            equal = all(graph.nodes[operand].size == node.size for operand in node.operands)
+            vectors = [p for p in node.operands if p not in graph.scalars] or node.operands
+            equal = all(graph.nodes[operand].size == node.size for operand in vectors)
             require(equal, f"{what} must have the size of its operands")
     states = [node for _, node in graph.of(State)]
     ends = (*graph.next_states, graph.output)
@@ -221,12 +232,14 @@ def check_stages(layer: IntegerLayer) -> None:
     """
     graph = layer.graph
     what = f"Layer {layer.name}"
-    levels = {level for p, level in levels_of(layer).items() if p in dict(graph.of(Affine))}
+    levels, affines = levels_of(layer), dict(graph.of(Affine))
+    last = max(levels[position] for position in affines)
     require(
-        levels == set(range(len(levels))),
+        {levels[position] for position in affines} == set(range(last + 1)),
         f"{what} must multiply what a stage computes from products in the stage that follows it",
     )
-    for stage in layer.stages:
+    check_scalars(layer, levels, last)
+    for stage in layer.stages[: last + 1]:
         sources = [type(graph.nodes[layer.operands[p].source]) for p in stage.operands]
         awaited = [kind for kind in sources if kind is not Input]
         if stage.number:
@@ -242,17 +255,44 @@ def check_stages(layer: IntegerLayer) -> None:
             )
         sizes = {graph.nodes[position].size for position in stage.affines}
         require(len(sizes) == 1, f"{what} must have gates of one size, not {sorted(sizes)}")
-        equal = all(graph.nodes[position].size == stage.size for position in stage.nodes)
+    for stage in layer.stages:
+        vectors = [position for position in stage.nodes if position not in graph.scalars]
+        equal = all(graph.nodes[position].size == stage.size for position in vectors)
         require(equal, f"{what} must compute vectors of the size of their gates")
     states = [o for o in layer.operands if isinstance(graph.nodes[o.source], State)]
-    last = len(layer.stages) - 1
+    following = [graph.next_of(operand.source) for operand in states]
     if last:
-        following = [graph.next_of(operand.source) for operand in states]
         require(
             bool(states) and all(n in layer.stages[last].nodes for n in following),
             f"{what} must multiply a state that the last of its {last + 1} stages gives",
         )
-        require(not layer.convolutional, f"{what} must not have convolutions in {last + 1} stages")
+    held = [c.writer for stage in layer.stages for c in stage.crossings if c.held]
+    given = max((levels[position] for position in following), default=0)
+    require(
+        max(held, default=0) <= given,
+        f"{what} must give the state that it multiplies after every state that an earlier pass "
+        f"reads",
+    )
+    single = len(layer.stages) == 1
+    require(single or not layer.convolutional, f"{what} must not have convolutions in stages")
+
+
+def check_scalars(layer: IntegerLayer, levels: dict[int, int], last: int) -> None:
+    """Sums over vectors go into the pass that follows; there is one stage of products then."""
+    graph = layer.graph
+    for position in sorted(graph.scalars):
+        what = f"Node {layer.name}.{graph.nodes[position].name}"
+        ends = (*graph.next_states, graph.output)
+        require(position not in ends, f"{what} must not be an output or a state: it is a scalar")
+        readers = scalar_readers(graph, levels, position)
+        require(
+            readers <= {levels[position] + 1},
+            f"{what} must go into vectors of the pass that follows it alone",
+        )
+    require(
+        not graph.scalars or not last,
+        f"Layer {layer.name} must not have sums over vectors beside products of products",
+    )
 
 
 def check_theta(layer: IntegerLayer) -> None:
@@ -328,12 +368,20 @@ def check_value(layer: IntegerLayer, node: Node, intervals: Sequence[Interval]) 
                 f"{what} must have a multiplier between {UNIT_MULTIPLIER} and "
                 f"{2 * UNIT_MULTIPLIER}, not {node.multiplier}",
             )
-            interval = scale(operands[0], node.multiplier)
-            require(interval.within(format), f"{what} must be exact, which {format} is not")
-            return interval
+            return exact(what, scale(operands[0], node.multiplier), format)
         case Activation(function="relu"):
             require(formats == [format], f"{what} must keep its operand's format")
             return rectify(operands[0])
+        case Activation(function="abs"):
+            return exact(what, magnitude(operands[0]), format)
+        case Reduce():
+            count = layer.graph.nodes[node.operand].size
+            return exact(what, repeated(operands[0], count), format)
+        case Multiple():
+            require(1 <= node.factor <= MAX_FACTOR, f"{what} must scale by 1 to {MAX_FACTOR}")
+            return exact(what, repeated(operands[0], node.factor), format)
+        case Inverse():
+            return check_inverse(layer, node, formats[0])
         case Activation():
             table = layer.tables[node.name]
             check_table(what, table)
@@ -344,15 +392,42 @@ def check_value(layer: IntegerLayer, node: Node, intervals: Sequence[Interval]) 
             return Interval(*table.bounds, format.frac)
         case Binary():
             shifts = [abs(operands[0].frac - operands[1].frac)]
-            limit = MAX_MULTIPLIER if isinstance(node, Mul) else MAX_EXACT
+            scalars = set(node.operands) <= layer.graph.scalars
+            widest = MAX_SCALAR if scalars else MAX_MULTIPLIER
+            limit = widest if isinstance(node, Mul) else MAX_EXACT
             widths = [f.width for f in formats if f is not None]
             require(max(widths) <= limit, f"{what} must have operands of at most {limit} bits")
             require(max(shifts) <= MAX_FRACTION, f"{what} must have operands of similar scale")
-            interval = combine(node, *operands)
-            require(interval.within(format), f"{what} must be exact, which {format} is not")
-            return interval
+            return exact(what, combine(node, *operands), format)
         case _:
             raise ValueError(f"{what} must be a known operation")
+
+
+def exact(what: str, interval: Interval, format: Format) -> Interval:
+    require(interval.within(format), f"{what} must be exact, which {format} is not")
+    return interval
+
+
+def check_inverse(layer: IntegerLayer, node: Inverse, source: Format | None) -> Interval:
+    """An inverse is of a scalar, by its table, with an epsilon in the scalar's units."""
+    what = f"Node {layer.name}.{node.name}"
+    table, target = layer.tables[node.name], node.format
+    assert source is not None
+    assert target is not None
+    require(node.operand in layer.graph.scalars, f"{what} must be of a sum over a vector")
+    require(node.function in INVERSES, f"{what} must be one of {', '.join(INVERSES)}")
+    check_table(what, table)
+    require(
+        (table.function, table.source) == (node.table, MANTISSA) and table.bounds[0] >= 0,
+        f"{what} must have a table of its own function",
+    )
+    epsilon = node.epsilon * 2.0**source.frac
+    require(
+        0 <= epsilon < 2.0**MAX_EXACT and epsilon == int(epsilon),
+        f"Epsilon of {what} must be a multiple of the operand's last place, not {node.epsilon}",
+    )
+    require(target.width <= MAX_MULTIPLIER, f"{what} must have at most {MAX_MULTIPLIER} bits")
+    return Interval(0, target.max, target.frac)
 
 
 def check_table(what: str, table: PiecewiseLinear) -> None:

@@ -8,7 +8,22 @@ import numpy as np
 
 from . import pwl
 from .errors import DeltaloomError
-from .graph import Activation, Add, Affine, Constant, Graph, Mul, Node, State, Sub
+from .graph import (
+    Activation,
+    Add,
+    Affine,
+    Constant,
+    Graph,
+    Inverse,
+    Mul,
+    Multiple,
+    Node,
+    Reduce,
+    Rescale,
+    State,
+    Sub,
+)
+from .inverse import inverse
 from .layout import Layout
 from .network import Layer, Network
 from .stream_values import evaluate_stream_layer
@@ -22,7 +37,7 @@ Observer = Callable[[Layer, Node, np.ndarray], None]
 StreamObserver = Callable[[str, np.ndarray], None]
 """Takes a stream's name and its vectors, float64 (rows, size)."""
 
-FUNCTIONS = pwl.FUNCTIONS | {"relu": lambda x: np.maximum(x, 0.0)}
+FUNCTIONS = pwl.FUNCTIONS | {"relu": lambda x: np.maximum(x, 0.0), "abs": np.abs}
 
 
 def evaluate(
@@ -193,5 +208,13 @@ def _operate(
             return values[a] * values[b]
         case Activation(operand=operand, function=function):
             return FUNCTIONS[function](values[operand])
+        case Rescale(operand=operand):
+            return values[operand]
+        case Multiple(operand=operand, factor=factor):
+            return values[operand] * factor
+        case Reduce(operand=operand):
+            return values[operand].sum(axis=-1, keepdims=True)
+        case Inverse(operand=operand, function=function, epsilon=epsilon):
+            return inverse(function, values[operand], epsilon)
         case _:
             raise TypeError(f"Node must be of a float graph, not {node!r}")

@@ -13,9 +13,12 @@ __all__ = [
     "MAX_LEFT",
     "MAX_MULTIPLIER",
     "MAX_RIGHT",
+    "MAX_SCALAR",
     "Interval",
     "combine",
+    "magnitude",
     "rectify",
+    "repeated",
     "rescale",
     "scale",
 ]
@@ -25,6 +28,9 @@ MAX_EXACT = 60
 
 MAX_MULTIPLIER = 18
 """Bits of the widest operand of an element-wise product: an ECP5 multiplier's."""
+
+MAX_SCALAR = 36
+"""Bits of the widest operand of a product of two scalars, of which there is one a timestep."""
 
 MAX_LEFT, MAX_RIGHT = 31, 47
 """The longest shifts of a rescale."""
@@ -77,6 +83,17 @@ def rectify(a: Interval) -> Interval:
 def scale(a: Interval, multiplier: int) -> Interval:
     """Results of the multiplication with a positive constant."""
     return Interval(a.low * multiplier, a.high * multiplier, a.frac + MULTIPLIER_FRAC)
+
+
+def magnitude(a: Interval) -> Interval:
+    """Results of ``abs``."""
+    ends = (abs(a.low), abs(a.high))
+    return Interval(0 if a.low <= 0 <= a.high else min(ends), max(ends), a.frac)
+
+
+def repeated(a: Interval, count: int) -> Interval:
+    """Sums of ``count`` values, or products with it."""
+    return Interval(a.low * count, a.high * count, a.frac)
 
 
 def rescale(a: Interval, target: Format) -> Interval:

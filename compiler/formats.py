@@ -9,6 +9,7 @@ from .encodings import WeightFormat
 from .errors import DeltaloomError
 from .fixed import Format
 from .graph import Affine, Input, State
+from .inverse import INVERSES, fit_inverse
 from .network import Layer, Network
 from .pwl import PiecewiseLinear, source_format
 from .pwl_adaptive import fit_adaptive
@@ -121,13 +122,16 @@ def _state_formats(
 
 
 def fit_tables(recipe: Recipe) -> dict[str, PiecewiseLinear]:
-    """One table a function, from the recipe's element-wise format to results in [-1, 1)."""
+    """One table a function, from the recipe's element-wise format to results in [-1, 1).
+
+    Those of inverses are the same for all recipes.
+    """
     width = recipe.elementwise
     target = Format(width, width - 1)
     return {
         function: _fit_table(function, source_format(function, width), target, recipe)
         for function in ("sigmoid", "tanh")
-    }
+    } | {table.function: table for table in map(fit_inverse, INVERSES)}
 
 
 def _fit_table(function: str, source: Format, target: Format, recipe: Recipe) -> PiecewiseLinear:

@@ -6,6 +6,7 @@ quantization gives every node one and inserts the :class:`Rescale` nodes.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -15,20 +16,28 @@ from .encodings import Encoding
 from .fixed import Format
 
 __all__ = [
+    "EXACT",
     "Activation",
     "Add",
     "Affine",
     "Constant",
     "Graph",
     "Input",
+    "Inverse",
     "Mul",
+    "Multiple",
     "Node",
     "Path",
+    "Reduce",
     "Rescale",
     "Scale",
     "State",
     "Sub",
 ]
+
+
+EXACT = ("relu", "abs")
+"""Activations that need no table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +52,11 @@ class Node:
     def operands(self) -> tuple[int, ...]:
         """Positions of the nodes that this one reads in the same timestep."""
         return ()
+
+    @property
+    def table(self) -> str | None:
+        """The function whose table it looks up, if any."""
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,9 +171,41 @@ class Unary(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Activation(Unary):
-    """An element-wise non-linear ``function``: a piecewise-linear table, or exact for ``relu``."""
+    """An element-wise non-linear ``function``: a piecewise-linear table, or one of EXACT."""
 
     function: str
+
+    @property
+    def table(self) -> str | None:
+        return None if self.function in EXACT else self.function
+
+
+@dataclass(frozen=True, kw_only=True)
+class Multiple(Unary):
+    """Exact product with the positive integer ``factor``."""
+
+    factor: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reduce(Unary):
+    """Exact sum over the vector: a scalar, which later nodes take beside vectors of any size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inverse(Unary):
+    """Of a scalar that is not negative: 1 / sqrt(x + epsilon), or 1 / (x + epsilon); 0 for 0.
+
+    ``function`` is ``root`` or ``reciprocal``. An x of 0 means that what is to be divided is 0 as
+    well.
+    """
+
+    function: str
+    epsilon: float
+
+    @property
+    def table(self) -> str | None:
+        return f"inverse_{self.function}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +247,16 @@ class Graph:
             if isinstance(node, kind):
                 yield position, node
 
+    @cached_property
+    def scalars(self) -> frozenset[int]:
+        """Positions of sums over vectors, and of what follows from such sums alone."""
+        found: set[int] = set()
+        for position, node in enumerate(self.nodes):
+            follows = bool(node.operands) and found.issuperset(node.operands)
+            if isinstance(node, Reduce) or (follows and not isinstance(node, Affine)):
+                found.add(position)
+        return frozenset(found)
+
     @property
     def input(self) -> tuple[int, Input]:
         (found,) = self.of(Input)
@@ -235,8 +291,9 @@ class Graph:
             assert all(0 <= operand < position for operand in node.operands), node
             if isinstance(node, Affine):
                 assert node.paths, f"{node.name} has no path"
-            else:
-                sizes = {self.nodes[operand].size for operand in node.operands}
+            elif not isinstance(node, Reduce):
+                vectors = [p for p in node.operands if p not in self.scalars] or node.operands
+                sizes = {self.nodes[operand].size for operand in vectors}
                 assert sizes <= {node.size}, f"{node.name} mixes sizes {sorted(sizes)}"
         formats = [node.format is not None for node in self.nodes]
         assert all(formats) or not any(formats), "either all nodes have a format or none"

@@ -9,7 +9,8 @@ import numpy as np
 
 from .convolution import Convolution
 from .fixed import Format, width_for
-from .graph import Affine, Graph, Input, Path, Rescale, State
+from .graph import Affine, Graph, Input, Inverse, Path, Rescale, State
+from .inverse import FixedInverse
 from .pwl import PiecewiseLinear
 from .stages import Stage, stages_of
 from .streams import Reverse, StreamLayer
@@ -131,7 +132,7 @@ class IntegerLayer:
     constants : mapping of str to numpy.ndarray
         Int64 (units,) by name of the constant node.
     tables : mapping of str to PiecewiseLinear
-        By name of the activation node; ``relu`` has none.
+        By name of the node, for those that look one up.
     skip : Skip
         What is left out.
     theta : mapping of str to int
@@ -206,6 +207,13 @@ class IntegerLayer:
                 )
                 assert found.setdefault(name, operand) == operand, f"{name} in two formats"
         return tuple(sorted(found.values(), key=lambda operand: operand.source))
+
+    def inverse(self, node: Inverse) -> FixedInverse:
+        """What an inverse of the graph computes."""
+        source, target = self._format(node.operand), node.format
+        assert target is not None
+        epsilon = int(node.epsilon * 2.0**source.frac)
+        return FixedInverse(node.function, source, target, epsilon, self.tables[node.name])
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:

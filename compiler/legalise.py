@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from .encodings import UNIT_MULTIPLIER
 from .errors import DeltaloomError
 from .exact import (
@@ -10,9 +12,12 @@ from .exact import (
     MAX_LEFT,
     MAX_MULTIPLIER,
     MAX_RIGHT,
+    MAX_SCALAR,
     Interval,
     combine,
+    magnitude,
     rectify,
+    repeated,
     rescale,
     scale,
 )
@@ -25,8 +30,11 @@ from .graph import (
     Constant,
     Graph,
     Input,
+    Inverse,
     Mul,
+    Multiple,
     Node,
+    Reduce,
     Rescale,
     Scale,
     State,
@@ -130,11 +138,22 @@ class Legaliser:
                 return self.append(node, Interval.of(self.formats.states[name]))
             case Affine():
                 return self.copy_affine(position, node)
-            case Activation(function="relu"):
+            case Activation(function="relu" | "abs"):
                 operand = self.narrow(node.operand, self.elementwise_width)
-                interval = rectify(self.intervals[operand])
-                kept = self.nodes[operand].format
+                exact = rectify if node.function == "relu" else magnitude
+                interval = exact(self.intervals[operand])
+                kept = self.nodes[operand].format if node.function == "relu" else None
                 return self.append(replace(node, operand=operand), interval, kept)
+            case Reduce() | Multiple():
+                operand = self.moved[node.operand]
+                count = self.graph.nodes[node.operand].size
+                times = count if isinstance(node, Reduce) else node.factor
+                interval = repeated(self.intervals[operand], times)
+                return self.append(replace(node, operand=operand), interval)
+            case Rescale():
+                return self.narrow(node.operand, self.elementwise_width)
+            case Inverse():
+                return self.copy_inverse(node)
             case Activation(function=function):
                 table = self.tables[function]
                 operand = self.rounded(node.operand, table.source)
@@ -143,11 +162,27 @@ class Legaliser:
             case Binary():
                 a, b = self.moved[node.a], self.moved[node.b]
                 if isinstance(node, Mul):
-                    a, b = (self.narrow(old, MAX_MULTIPLIER) for old in (node.a, node.b))
+                    both = {node.a, node.b} <= self.graph.scalars
+                    width = MAX_SCALAR if both else MAX_MULTIPLIER
+                    a, b = (self.narrow(old, width) for old in (node.a, node.b))
                 interval = combine(node, self.intervals[a], self.intervals[b])
                 return self.append(replace(node, a=a, b=b), interval)
             case _:
                 raise TypeError(f"Node must be of a float graph, not {node!r}")
+
+    def copy_inverse(self, node: Inverse) -> int:
+        """The epsilon is rounded to units of the operand."""
+        operand = self.moved[node.operand]
+        source, target = self.nodes[operand].format, self.formats.elementwise[node.name]
+        assert source is not None
+        epsilon = np.floor(node.epsilon * 2.0**source.frac + 0.5)
+        if epsilon >= 2.0**MAX_EXACT:
+            raise DeltaloomError(
+                f"Epsilon of {self.layer.name}.{node.name} must be below 2**{MAX_EXACT} units of "
+                f"{source}, not {epsilon:.3g}"
+            )
+        exact = replace(node, operand=operand, epsilon=float(epsilon) * source.scale)
+        return self.append(exact, Interval(0, target.max, target.frac), target)
 
     def copy_affine(self, position: int, node: Affine) -> int:
         paths = tuple(

@@ -22,8 +22,10 @@ __all__ = [
 FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sigmoid": lambda x: 0.5 + 0.5 * np.tanh(0.5 * x),
     "tanh": np.tanh,
+    "inverse_reciprocal": lambda x: 1 / (2 + x),
+    "inverse_root": lambda x: np.where(x < 0, 2 + x, 2 + 2 * x) ** -0.5,
 }
-"""What a table stands for, in float64."""
+"""What a table stands for, in float64; inverses are those of :mod:`~deltaloom.compiler.inverse`."""
 
 MAX_WORD = 36
 """Bits of base and slope together: one word of an ECP5 block RAM of 512 words."""
@@ -47,7 +49,7 @@ class PiecewiseLinear:
     Parameters
     ----------
     function : str
-        ``sigmoid`` or ``tanh``.
+        A name of :data:`FUNCTIONS`.
     source, target : Format
         Of input and output.
     base, slope : numpy.ndarray

@@ -9,7 +9,7 @@ from .checks import check_network
 from .errors import DeltaloomError, UnsupportedError
 from .fixed import Format
 from .formats import LayerFormats, choose_formats, fit_tables
-from .graph import Activation, Affine, Constant
+from .graph import Affine, Constant
 from .integer import IntegerLayer, IntegerNetwork, Skip
 from .legalise import legalise, prune
 from .network import Layer, Network
@@ -131,11 +131,7 @@ def quantize_layer(
         graph=graph,
         weights=parameters.weights,
         biases=parameters.biases,
-        tables={
-            node.name: tables[node.function]
-            for _, node in graph.of(Activation)
-            if node.function in tables
-        },
+        tables={node.name: tables[node.table] for node in graph.nodes if node.table is not None},
         skip=Skip(recipe.skip),
         constants={
             node.name: formats.elementwise[node.name].quantize(layer.parameters[node.name])

@@ -12,6 +12,7 @@ from .stage_schedule import (
     ENCODER_LATENCY,
     ENTRY_LATENCY,
     StageSchedule,
+    StageTimes,
     fold,
     fold_stage,
     rows_of,
@@ -39,7 +40,7 @@ class LayerSchedule:
     Parameters
     ----------
     stages : tuple of StageSchedule
-        How each stage is folded.
+        How each stage that multiplies is folded; passes over vectors follow the last one.
     x_ahead : bool
         Whether the lanes start on the input while what else a stage multiplies is not complete.
     """
@@ -66,8 +67,13 @@ class LayerSchedule:
 
     @cached_property
     def output(self) -> StageSchedule:
-        """The stage that gives the output."""
-        return next(stage for stage in self.stages if stage.gives_output)
+        """The stage that gives the output, in a pass that follows it or by itself."""
+        return next(stage for stage in self.stages if stage.leads_to_output)
+
+    @cached_property
+    def pipelines(self) -> tuple[StageTimes, ...]:
+        """Every stage: each has a gate pipeline."""
+        return (*self.stages, *self.stages[-1].followers)
 
     @property
     def folds(self) -> int:
@@ -154,7 +160,11 @@ class Schedule:
 
 
 def schedule_layer(layer: IntegerLayer, lanes: int, target: Target) -> LayerSchedule:
-    stages = tuple(fold_stage(stage, lanes, target) for stage in layer.stages)
+    walks = [stage for stage in layer.stages if stage.multiplies]
+    passes = tuple(StageTimes(stage, target) for stage in layer.stages[len(walks) :])
+    stages = tuple(
+        fold_stage(stage, lanes, target, passes if stage is walks[-1] else ()) for stage in walks
+    )
     return LayerSchedule(
         stages=stages,
         x_ahead=any(stage.stage.awaited is not None for stage in stages)
@@ -166,7 +176,7 @@ def schedule_layer(layer: IntegerLayer, lanes: int, target: Target) -> LayerSche
 def steps_cycles(layer: IntegerLayer, lanes: int) -> int:
     """Cycles of a dense timestep, list walks alone."""
     cycles = 0
-    for stage in layer.stages:
+    for stage in (stage for stage in layer.stages if stage.multiplies):
         units, folds = fold(lanes, len(rows_of(stage)), stage.channels)
         cycles += -(-stage.channels // units) * folds * stage.dense_entries
     return cycles
@@ -174,7 +184,8 @@ def steps_cycles(layer: IntegerLayer, lanes: int) -> int:
 
 def most_useful_lanes(layer: IntegerLayer) -> int:
     """Lanes that are enough to hold every row of the largest stage at once."""
-    return max(len(rows_of(stage)) * stage.channels for stage in layer.stages)
+    walks = [stage for stage in layer.stages if stage.multiplies]
+    return max(len(rows_of(stage)) * stage.channels for stage in walks)
 
 
 def balance(network: IntegerNetwork, lanes: int) -> dict[str, int]:

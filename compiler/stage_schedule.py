@@ -7,14 +7,16 @@ from .gate_schedule import gate_times
 from .graph import Affine, State
 from .integer import IntegerLayer
 from .stages import Stage
-from .target import GENERIC, SMALL_MEMORY, Target
+from .target import SMALL_MEMORY, Target
 
 __all__ = [
     "DRAIN_LATENCY",
     "ENCODER_LATENCY",
     "ENTRY_LATENCY",
+    "PASS_LATENCY",
     "SMALL_CHOICE",
     "StageSchedule",
+    "StageTimes",
     "fold",
     "fold_stage",
     "rows_of",
@@ -24,36 +26,23 @@ ENTRY_LATENCY = 7  # list address to accumulator: entry, columns, address, weigh
 DRAIN_LATENCY = 3  # accumulator to the gate pipeline: bank, selected unit, biased sum
 SMALL_CHOICE = 8  # units that the drain selects from in one cycle
 ENCODER_LATENCY = 3  # element to listed entry: hat, difference, comparison
+PASS_LATENCY = 3  # end of a stage to the first unit of the pass that follows
 
 
 @dataclass(frozen=True)
-class StageSchedule:
-    """One stage on the lanes of its layer.
-
-    The rows of a unit are its gates; gates that read different operands (a GRU's two halves of n)
-    share a row. A block is ``units`` units with all their rows; where these are more than there
-    are lanes, the block walks its lists ``folds`` times.
+class StageTimes:
+    """When the values of a stage are there.
 
     Parameters
     ----------
     stage : Stage
         What is computed.
-    lanes : int
-        Multiply-accumulate lanes of the layer.
-    units, folds : int
-        Units of a block, and passes over the lists for each.
-    drain_banks : int
-        Finished blocks that may wait for the gate pipeline, 1 or 2.
     target : Target
         What the device family offers.
     """
 
     stage: Stage
-    lanes: int
-    units: int
-    folds: int
-    drain_banks: int
-    target: Target = GENERIC
+    target: Target
 
     @property
     def layer(self) -> IntegerLayer:
@@ -68,6 +57,91 @@ class StageSchedule:
     def channels(self) -> int:
         """Units of a pixel."""
         return self.stage.channels
+
+    @cached_property
+    def times(self) -> dict[int, int]:
+        """By node: cycles from a unit's entry into the gate pipeline to its value."""
+        return gate_times(self.stage)
+
+    @property
+    def gives_output(self) -> bool:
+        """Whether the layer's output is computed here."""
+        return self.layer.graph.output in self.times
+
+    @property
+    def output_time(self) -> int:
+        """Cycles from a unit's entry into the gate pipeline to its output element."""
+        return self.times[self.layer.graph.output]
+
+    @cached_property
+    def given(self) -> int | None:
+        """Place in ``layer.operands`` of what a later stage or timestep multiplies, if any."""
+        graph = self.layer.graph
+        for place, operand in enumerate(self.layer.operands):
+            source = graph.nodes[operand.source]
+            node = graph.next_of(operand.source) if isinstance(source, State) else operand.node
+            if place and node in self.stage.nodes:
+                return place
+        return None
+
+    @cached_property
+    def stored(self) -> dict[int, int]:
+        """By node whose value goes to a memory: cycles from a unit's entry to its writing."""
+        graph = self.layer.graph
+        states = [graph.next_of(state) for state in self.stage.states]
+        exports = [crossing.source for crossing in self.stage.exports]
+        return {node: self.times[node] for node in (*states, *exports)}
+
+    @cached_property
+    def operand_time(self) -> int:
+        """Cycles from a unit's entry into the gate pipeline to the operand that it gives.
+
+        Whoever multiplies that may read memories of this stage some cycles after the list is
+        complete: it is not complete before they are written and read.
+        """
+        assert self.given is not None
+        graph, operand = self.layer.graph, self.layer.operands[self.given]
+        if isinstance(graph.nodes[operand.source], State):
+            found = self.times[graph.next_of(operand.source)]
+            found += int(operand.node != operand.source)
+        else:
+            found = self.times[operand.node]
+        margin = ENCODER_LATENCY + 1 + ENTRY_LATENCY + DRAIN_LATENCY
+        return max(found, *(time + 3 - margin for time in (*self.stored.values(), 0)))
+
+    @property
+    def end_time(self) -> int:
+        """Cycles from the last unit's entry until the pass that follows may begin."""
+        return max(*(self.times[scalar] for scalar in self.stage.sums), *self.stored.values(), 0)
+
+
+@dataclass(frozen=True)
+class StageSchedule(StageTimes):
+    """A stage on the lanes of its layer.
+
+    The rows of a unit are its gates; gates that read different operands (a GRU's two halves of n)
+    share a row. A block is ``units`` units with all their rows; where these are more than there
+    are lanes, the block walks its lists ``folds`` times.
+
+    Parameters
+    ----------
+    stage, target
+        As in :class:`StageTimes`.
+    lanes : int
+        Multiply-accumulate lanes of the layer.
+    units, folds : int
+        Units of a block, and passes over the lists for each.
+    drain_banks : int
+        Finished blocks that may wait for the gate pipeline, 1 or 2.
+    followers : tuple of StageTimes
+        Passes over vectors that follow, each as soon as the one before it is done.
+    """
+
+    lanes: int
+    units: int
+    folds: int
+    drain_banks: int
+    followers: tuple[StageTimes, ...] = ()
 
     @cached_property
     def rows(self) -> tuple[tuple[int, ...], ...]:
@@ -95,11 +169,6 @@ class StageSchedule:
         layer = self.layer
         return max(layer.sum_width(affine) for _, affine in layer.graph.of(Affine))
 
-    @cached_property
-    def times(self) -> dict[int, int]:
-        """By node: cycles from a unit's entry into the gate pipeline to its value."""
-        return gate_times(self.stage)
-
     @property
     def drain_latency(self) -> int:
         """Cycles from an accumulator to the gate pipeline.
@@ -109,32 +178,28 @@ class StageSchedule:
         many = self.drain_banks * self.units > SMALL_CHOICE
         return DRAIN_LATENCY + int(self.channels > SMALL_MEMORY or many)
 
-    @property
-    def gives_output(self) -> bool:
-        """Whether the layer's output is computed here."""
-        return self.layer.graph.output in self.times
+    @cached_property
+    def lags(self) -> tuple[int, ...]:
+        """For each follower, cycles from the last unit's entry here to the first unit's there."""
+        found, before = [], 0
+        for stage in (self, *self.followers[:-1]) if self.followers else ():
+            found.append(before + stage.end_time + PASS_LATENCY)
+            before = found[-1] + self.size - 1
+        return tuple(found)
 
     @property
-    def output_time(self) -> int:
-        """Cycles from a unit's entry into the gate pipeline to its output element."""
-        return self.times[self.layer.graph.output]
+    def leads_to_output(self) -> bool:
+        """Whether the layer's output is computed here or in a pass that follows."""
+        return any(stage.gives_output for stage in (self, *self.followers))
 
     @property
     def output_depth(self) -> int:
         """Elements that the output queue holds, so that only the sequencer has to wait."""
-        flight = ENTRY_LATENCY + self.drain_latency + self.output_time
+        flight = ENTRY_LATENCY + self.drain_latency
+        for stage, lag in zip((self, *self.followers), (0, *self.lags), strict=True):
+            if stage.gives_output:
+                flight += stage.output_time + (lag + self.size if lag else 0)
         return 1 << (2 * self.units + flight + 4 - 1).bit_length()
-
-    @cached_property
-    def given(self) -> int | None:
-        """Place in ``layer.operands`` of what a later stage or timestep multiplies, if any."""
-        graph = self.layer.graph
-        for place, operand in enumerate(self.layer.operands):
-            source = graph.nodes[operand.source]
-            node = graph.next_of(operand.source) if isinstance(source, State) else operand.node
-            if place and node in self.stage.nodes:
-                return place
-        return None
 
     @property
     def input_depth(self) -> int:
@@ -144,42 +209,29 @@ class StageSchedule:
         return 1 << (kept - 1).bit_length()
 
     @cached_property
-    def stored(self) -> dict[int, int]:
-        """By node whose value goes to a memory: cycles from a unit's entry to its writing."""
-        graph = self.layer.graph
-        states = [graph.next_of(state) for state in self.stage.states]
-        exports = [crossing.source for crossing in self.stage.exports]
-        return {node: self.times[node] for node in (*states, *exports)}
-
-    @cached_property
-    def operand_time(self) -> int:
-        """Cycles from a unit's entry into the gate pipeline to the operand that it gives.
-
-        Whoever multiplies that may read memories of this stage some cycles after the list is
-        complete: it is not complete before they are written and read.
-        """
-        assert self.given is not None
-        graph, operand = self.layer.graph, self.layer.operands[self.given]
-        if isinstance(graph.nodes[operand.source], State):
-            found = self.times[graph.next_of(operand.source)]
-            found += int(operand.node != operand.source)
-        else:
-            found = self.times[operand.node]
-        margin = ENCODER_LATENCY + 1 + ENTRY_LATENCY + DRAIN_LATENCY
-        return max(found, *(time + 3 - margin for time in (*self.stored.values(), 0)))
-
-    @cached_property
     def pause(self) -> int:
         """Cycles that no unit enters the gate pipeline after a timestep's last one.
 
         Where no list has to be awaited, nothing else keeps a timestep from reading its states
-        before the one before it has written them.
+        before the one before it has written them; and nothing keeps a short one from writing
+        what a pass over the last but one still has to read.
         """
-        if self.stage.awaited is not None:
-            return 0
         graph = self.layer.graph
-        apart = [self.times[graph.next_of(s)] + 3 - self.times[s] for s in self.stage.states]
-        return max(0, *(cycles - self.size for cycles in (*apart, 0)))
+        waits = [0]
+        for stage in (self, *self.followers):
+            if stage is self and self.stage.awaited is not None:
+                continue
+            times = stage.times
+            waits += [times[graph.next_of(s)] + 3 - times[s] for s in stage.stage.states]
+        entries = (0, *(lag + self.size - 1 for lag in self.lags))  # of the last unit
+        for stage, lag in zip(self.followers, self.lags, strict=True):
+            for crossing in stage.stage.crossings:
+                if not crossing.held:
+                    writer = (self, *self.followers)[crossing.writer]
+                    distance = lag - entries[crossing.writer]
+                    read = distance + stage.times[crossing.node]
+                    waits.append(read - writer.times[crossing.source])
+        return max(0, max(waits) - self.size)
 
     def place(self, unit: int, row: int) -> tuple[int, int]:
         """Fold and lane that hold a row of a block's unit."""
@@ -223,13 +275,16 @@ def fold(lanes: int, rows: int, units: int) -> tuple[int, int]:
     return next((block, folds) for passes, block, folds in found if 8 * passes <= 9 * fewest)
 
 
-def fold_stage(stage: Stage, lanes: int, target: Target) -> StageSchedule:
+def fold_stage(
+    stage: Stage, lanes: int, target: Target, followers: tuple[StageTimes, ...]
+) -> StageSchedule:
     units, folds = fold(lanes, len(rows_of(stage)), stage.channels)
     return StageSchedule(
         stage=stage,
+        target=target,
         lanes=lanes,
         units=units,
         folds=folds,
         drain_banks=2 if units > 4 else 1,
-        target=target,
+        followers=followers,
     )

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
 PINGPONG = 2  # vectors of a kind: one is read while the next is filled
 
-__all__ = ["PINGPONG", "Crossing", "Stage", "levels_of", "operand_nodes", "stages_of"]
+__all__ = [
+    "PINGPONG",
+    "Crossing",
+    "Stage",
+    "levels_of",
+    "operand_nodes",
+    "scalar_readers",
+    "stages_of",
+]
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,9 @@ class Stage:
     """Affines that can be computed together, and the element-wise nodes that follow from them.
 
     The first stage multiplies the input, and a state if the layer is recurrent. Each later one
-    multiplies what the stage before it computed, and the input if its affines read that too.
+    multiplies what the stage before it computed, and the input if its affines read that too. A
+    stage without affines is a pass over vectors that waits for sums over what the stage before
+    computed.
 
     Parameters
     ----------
@@ -69,6 +79,8 @@ class Stage:
         Whether its element-wise nodes read the layer's input.
     crossings, exports : tuple of Crossing
         What it takes from other stages, and what they take from it.
+    scalars, sums : tuple of int
+        Positions of the scalars that it takes from the stage before, and of those that it gives.
     """
 
     layer: IntegerLayer
@@ -81,18 +93,25 @@ class Stage:
     input: bool
     crossings: tuple[Crossing, ...]
     exports: tuple[Crossing, ...]
+    scalars: tuple[int, ...]
+    sums: tuple[int, ...]
 
     @cached_property
     def size(self) -> int:
         """Elements of every vector that it computes."""
-        return self.layer.graph.nodes[self.affines[0]].size
+        graph = self.layer.graph
+        vectors = [p for p in (*self.affines, *self.nodes) if p not in graph.scalars]
+        return graph.nodes[vectors[0]].size
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether it has affines."""
+        return bool(self.affines)
 
     @cached_property
     def channels(self) -> int:
-        """Rows of its affines: elements of a pixel."""
-        node = self.layer.graph.nodes[self.affines[0]]
-        assert isinstance(node, Affine)
-        return node.rows
+        """Elements of a pixel: rows of its affines."""
+        return self.size // self.layer.pixels
 
     @property
     def walks_input(self) -> bool:
@@ -102,7 +121,7 @@ class Stage:
     @property
     def awaited(self) -> int | None:
         """Place in ``layer.operands`` of the vector that it may have to wait for, if any."""
-        return self.operands[-1] if self.operands[-1] else None
+        return self.operands[-1] if any(self.operands) else None
 
     @property
     def dense_entries(self) -> int:
@@ -139,7 +158,11 @@ def levels_of(layer: IntegerLayer) -> dict[int, int]:
                     for path in node.paths
                 )
             case _:
-                levels[position] = max(levels[operand] for operand in node.operands)
+                vector = position not in graph.scalars
+                levels[position] = max(
+                    levels[operand] + int(vector and operand in graph.scalars)
+                    for operand in node.operands
+                )
                 if free.issuperset(node.operands):
                     free.add(position)
     for position in range(len(graph.nodes) - 1, -1, -1):
@@ -162,8 +185,10 @@ def stages_of(layer: IntegerLayer) -> tuple[Stage, ...]:
     """The stages of a layer's timestep, in order."""
     graph, levels = layer.graph, levels_of(layer)
     affines = [position for position, _ in graph.of(Affine)]
-    count = 1 + max(levels[position] for position in affines)
+    count = 1 + max(levels.values())
     crossings = crossings_of(graph, levels)
+    summed = {p: scalar_readers(graph, levels, p) for p in sorted(graph.scalars)}
+    summed = {p: readers for p, readers in summed.items() if readers}
     stages = []
     for number in range(count):
         nodes = tuple(
@@ -189,11 +214,17 @@ def stages_of(layer: IntegerLayer) -> tuple[Stage, ...]:
                     for p, _ in graph.of(State)
                     if read_within(graph, levels, p) and levels[graph.next_of(p)] == number
                 ),
-                constants=tuple(p for p, _ in graph.of(Constant) if levels[p] == number),
+                constants=tuple(
+                    position
+                    for position, _ in graph.of(Constant)
+                    if number in {levels[r] for r in graph.readers(position)}
+                ),
                 input=levels[graph.input[0]] == number
                 and any(reader in levels for reader in elementwise_readers(graph, graph.input[0])),
                 crossings=tuple(c for c in crossings if c.reader == number),
                 exports=tuple(c for c in crossings if c.writer == number),
+                scalars=tuple(p for p in summed if number in summed[p]),
+                sums=tuple(p for p in summed if levels[p] == number),
             )
         )
     return tuple(stages)
@@ -217,11 +248,17 @@ def read_within(graph: Graph, levels: dict[int, int], state: int) -> bool:
     )
 
 
+def scalar_readers(graph: Graph, levels: dict[int, int], position: int) -> set[int]:
+    """The stages whose vectors a scalar goes into."""
+    return {levels[r] for r in graph.readers(position) if r not in graph.scalars}
+
+
 def crossings_of(graph: Graph, levels: dict[int, int]) -> list[Crossing]:
     """Every vector that has to pass from a stage to another one."""
     found = []
     for position, node in enumerate(graph.nodes):
-        if position not in levels or isinstance(node, Affine):
+        skipped = isinstance(node, Affine | Constant) or position in graph.scalars
+        if skipped or position not in levels:
             continue
         state = isinstance(node, State)
         home = levels[graph.next_of(position)] if state else levels[position]

@@ -20,9 +20,12 @@ from .graph import (
     Constant,
     Graph,
     Input,
+    Inverse,
     Mul,
+    Multiple,
     Node,
     Path,
+    Reduce,
     Rescale,
     Scale,
     State,
@@ -47,7 +50,10 @@ Tensors = dict[str, np.ndarray]
 
 OPERATIONS: dict[str, type[Node]] = {
     kind.__name__: kind
-    for kind in (Input, State, Constant, Affine, Add, Sub, Mul, Activation, Rescale, Scale)
+    for kind in (
+        *(Input, State, Constant, Affine, Add, Sub, Mul),
+        *(Activation, Rescale, Scale, Multiple, Reduce, Inverse),
+    )
 }
 STREAM_LAYERS: dict[str, type[StreamLayer]] = {
     kind.__name__: kind for kind in (ArgMax, Concatenate, LastStep, Pool, Reverse, Sum)
@@ -306,8 +312,10 @@ def rebuild_field(key: str, value: object, what: str) -> Any:
     match key:
         case "format":
             return format_of(value, what)
-        case "size" | "a" | "b" | "operand" | "multiplier":
+        case "size" | "a" | "b" | "operand" | "factor" | "multiplier":
             return integer(value, what)
+        case "epsilon":
+            return real(value, what)
         case "paths":
             return tuple(rebuild_path(path, what) for path in sequence(value, what))
         case _:
@@ -378,6 +386,13 @@ def integer(value: object, what: str) -> int:
     """A count, position or threshold."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < LARGEST:
         raise ValueError(f"{what} must have a non-negative integer")
+    return value
+
+
+def real(value: object, what: str) -> float:
+    """A finite number that is not negative."""
+    if not isinstance(value, float) or not 0 <= value < float("inf"):
+        raise ValueError(f"{what} must have a non-negative number")
     return value
 
 

@@ -10,7 +10,13 @@ from torch.nn import functional
 from .axes import axes_text
 from .errors import UnsupportedError
 from .nn.stack import RecurrentStack
-from .torch_layers import RECURRENT, apply_activation, apply_linear, apply_recurrent
+from .torch_layers import (
+    RECURRENT,
+    apply_activation,
+    apply_layer_norm,
+    apply_linear,
+    apply_recurrent,
+)
 from .torch_streams import (
     CellState,
     Hidden,
@@ -142,7 +148,10 @@ class _Interpreter:
         module = self.root.get_submodule(str(node.target))
         path = path_of(str(node.target), module)
         subject = f"Module {path} ({type(module).__name__})"
-        kinds: tuple[type[nn.Module], ...] = (*RECURRENT, nn.Linear, *ACTIVATIONS, *IDENTITIES)
+        kinds: tuple[type[nn.Module], ...] = (
+            *(*RECURRENT, nn.Linear, nn.LayerNorm),
+            *(*ACTIVATIONS, *IDENTITIES),
+        )
         kind = next((kind for kind in kinds if is_plain(module, kind)), None)
         if kind is None:
             raise UnsupportedError(f"{subject} is not supported; supported are {SUPPORTED}")
@@ -156,6 +165,8 @@ class _Interpreter:
         self._called_once(path, subject)
         if isinstance(module, nn.Linear):
             return apply_linear(path, stream, module.weight, module.bias)
+        if isinstance(module, nn.LayerNorm):
+            return apply_layer_norm(module, path, stream)
         assert isinstance(module, nn.RNNBase | RecurrentStack)
         name = "hx" if isinstance(module, nn.RNNBase) else "state"
         start = args[1] if len(args) > 1 else kwargs.get(name)

@@ -1,5 +1,6 @@
 """Layers of torch modules: which row is which gate, and which biases add."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -8,16 +9,23 @@ import torch
 from torch import nn
 
 from .axes import BATCH_FIRST, TIME_FIRST, AxisOrderError, axes_text
-from .cell import Cell, trace, with_activation
+from .cell import Cell, constant, trace, with_activation, with_output
 from .cells import GRU, LSTM, RNN, Linear, ProjectedLSTM, ReluRNN
 from .errors import UnsupportedError
+from .layer_norm import layer_norm
 from .network import Layer
 from .nn.stack import RecurrentStack
 from .torch_arrays import as_array
 from .torch_streams import CellState, Hidden, InitialState, Recurrence, Stream
 from .torch_variants import VARIANTS, variant_layer
 
-__all__ = ["RECURRENT", "apply_activation", "apply_linear", "apply_recurrent"]
+__all__ = [
+    "RECURRENT",
+    "apply_activation",
+    "apply_layer_norm",
+    "apply_linear",
+    "apply_recurrent",
+]
 
 RECURRENT: tuple[type[nn.Module], ...] = (nn.RNN, nn.LSTM, nn.GRU, *VARIANTS)
 
@@ -145,6 +153,40 @@ def apply_activation(function: str, subject: str, stream: Stream) -> Stream:
     activated = replace(last, graph=with_activation(last.graph, function))
     layers = tuple(activated if layer is last else layer for layer in stream.layers)
     return replace(stream, layers=layers)
+
+
+def apply_layer_norm(module: nn.LayerNorm, path: str, stream: Stream) -> Stream:
+    """The stream with its features normalised, as the output of the layer that gives it.
+
+    A recurrent layer's state stays as it is.
+    """
+    subject = f"Module {path} (LayerNorm)"
+    last = stream.last_layer
+    if last is None:
+        raise UnsupportedError(
+            f"{subject} follows the input; supported is a normalisation after a layer"
+        )
+    size = last.output_size
+    if tuple(module.normalized_shape) != (size,) or stream.axes[-1] != "features":
+        raise UnsupportedError(
+            f"{subject} has normalized_shape={tuple(module.normalized_shape)}; supported are the "
+            f"{size} features of layer {last.name}"
+        )
+    name = identifier(path)
+    gain = np.ones(size) if module.weight is None else as_array(module.weight, f"{path}.weight")
+    bias = np.zeros(size) if module.bias is None else as_array(module.bias, f"{path}.bias")
+    graph = with_output(
+        last.graph, lambda value: layer_norm([value], constant, name, epsilon=module.eps)[0]
+    )
+    parameters = {**last.parameters, f"{name}_gain_0": gain, f"{name}_bias_0": bias}
+    normed = replace(last, graph=graph, parameters=parameters)
+    layers = tuple(normed if layer is last else layer for layer in stream.layers)
+    return replace(stream, layers=layers)
+
+
+def identifier(path: str) -> str:
+    """A node's name for a module's path, which may begin with a number."""
+    return "norm_" + re.sub(r"\W", "_", path)
 
 
 def _recurrent_parameter(module: nn.RNNBase, path: str, name: str) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 
 from . import nn as modules
 from .cell import Cell, trace
-from .cells import SRU, CoupledLSTM, LiGRU, PeepholeLSTM, ResetBeforeGRU
+from .cells import SRU, CoupledLSTM, LayerNormLSTM, LiGRU, PeepholeLSTM, ResetBeforeGRU
 from .errors import UnsupportedError
 from .network import Layer
 from .nn.stack import RecurrentStack
@@ -17,6 +17,7 @@ __all__ = ["VARIANTS", "variant_layer"]
 
 CELLS: dict[type[RecurrentStack], type[Cell]] = {
     modules.CoupledLSTM: CoupledLSTM,
+    modules.LayerNormLSTM: LayerNormLSTM,
     modules.LiGRU: LiGRU,
     modules.PeepholeLSTM: PeepholeLSTM,
     modules.ResetBeforeGRU: ResetBeforeGRU,
@@ -43,6 +44,8 @@ def variant_layer(module: RecurrentStack, path: str, index: int) -> Layer:
     def array(name: str) -> Any:
         return as_array(getattr(module, f"{name}_l{index}"), f"{path}.{name}_l{index}")
 
+    if isinstance(module, modules.LayerNormLSTM):
+        return layer_norm_layer(module, path, index, array)
     if isinstance(module, modules.SRU):
         return sru_layer(module, f"{path}.{index}", array)
     w_ih, w_hh = array("weight_ih"), array("weight_hh")
@@ -93,3 +96,27 @@ def sru_layer(module: modules.SRU, name: str, array: Callable[[str], np.ndarray]
         parameters["a"] = np.full(size, module.scale)
     cell = SRU(weights.shape[1], size, module.activation, scaled)
     return Layer(name, "SRU", trace(cell), parameters)
+
+
+def layer_norm_layer(
+    module: modules.LayerNormLSTM, path: str, index: int, array: Callable[[str], np.ndarray]
+) -> Layer:
+    """A layer of an LSTM with layer normalisation."""
+    size, gates = module.hidden_size, module.gates
+    parameters: dict[str, np.ndarray] = {}
+    for operand, weights in (("x", array("weight_ih")), ("h", array("weight_hh"))):
+        for gate, values in zip(gates, np.split(weights, len(gates)), strict=True):
+            parameters |= {f"{gate}_{operand}.{operand}": values}
+            parameters |= {f"{gate}_{operand}": np.zeros(size)}
+    for norm, parts in (("norm_x", len(gates)), ("norm_h", len(gates)), ("norm_c", 1)):
+        name = f"{norm}_l{index}"
+        child = getattr(module, name)
+        gain = as_array(child.weight, f"{path}.{name}.weight")
+        bias = np.zeros(len(gain))
+        if child.bias is not None:
+            bias = as_array(child.bias, f"{path}.{name}.bias")
+        for part, pair in enumerate(zip(np.split(gain, parts), np.split(bias, parts), strict=True)):
+            names = (f"{norm}_gain_{part}", f"{norm}_bias_{part}")
+            parameters |= dict(zip(names, pair, strict=True))
+    cell = LayerNormLSTM(array("weight_ih").shape[1], size, module.form, module.eps)
+    return Layer(f"{path}.{index}", "LayerNormLSTM", trace(cell), parameters)

@@ -64,7 +64,7 @@ class ConvolutionalEngine(Engine):
         lanes = self._connect_lanes(m, (x, h), tokens)
         (gates,) = self._connect_gates(m, lanes, tokens[ENTRY_LATENCY])
         self._connect_operand(m, schedule.output, gates, h)
-        self._connect_output(m, schedule.output, gates, sequencer)
+        self._connect_output(m, [gates], sequencer)
         return m
 
     def _connect_lanes(self, m, encoders, tokens):

@@ -1,6 +1,7 @@
 """The engine: one recurrent layer on its lanes."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, fifo, memory, stream, wiring
@@ -17,6 +18,7 @@ from .ram_style import ram_attributes
 from .receiver import Receiver, element_layout
 from .rescale import Rescale
 from .sequencer import Sequencer
+from .vector_pass import VectorPass
 from .weights import weight_memory
 
 __all__ = ["Engine", "output_layout"]
@@ -71,7 +73,7 @@ class Engine(wiring.Component):
         tokens = self._delay_token(m, sequencer.token)
         lanes = self._connect_lanes(m, encoders, tokens)
         gates = self._connect_gates(m, lanes, tokens[ENTRY_LATENCY])
-        for stage, pipeline in zip(schedule.stages, gates, strict=True):
+        for stage, pipeline in zip(schedule.pipelines, gates, strict=True):
             if stage.given is not None:
                 self._connect_operand(m, stage, pipeline, encoders[stage.given])
             for crossing in stage.stage.crossings:
@@ -88,8 +90,7 @@ class Engine(wiring.Component):
                 sequencer.h_closed.eq(Cat(encoder.closed for encoder in encoders[1:])),
                 sequencer.h_buffer.eq(Cat(encoder.wrote_buffer for encoder in encoders[1:])),
             ]
-        at = schedule.stages.index(schedule.output)
-        self._connect_output(m, schedule.output, gates[at], sequencer)
+        self._connect_output(m, gates, sequencer)
         return m
 
     def _connect_input(self, m, sequencer):
@@ -150,7 +151,7 @@ class Engine(wiring.Component):
         one of the timestep before still reads: each has a half of its own.
         """
         writer, reader = gates[crossing.writer], gates[crossing.reader]
-        nodes, stages = self._schedule.layer.graph.nodes, self._schedule.stages
+        nodes, stages = self._schedule.layer.graph.nodes, self._schedule.pipelines
         source, node = nodes[crossing.source], nodes[crossing.node]
         value = getattr(writer, f"export_{source.name}")
         stored = memory.Memory(
@@ -274,7 +275,33 @@ class Engine(wiring.Component):
             if stage.stage.input:
                 self._keep_input(m, stage, gates)
             pipelines.append(gates)
+        for before, stage in pairwise((schedule.stages[-1], *schedule.stages[-1].followers)):
+            pipelines.append(self._connect_pass(m, before, pipelines[-1], stage))
         return pipelines
+
+    def _connect_pass(self, m, before, source, stage):
+        """A pass over vectors, which begins when the stage before it is done."""
+        number, nodes = stage.stage.number, stage.layer.graph.nodes
+        m.submodules[f"pass{number}"] = units = VectorPass(stage.size)
+        m.submodules[f"gates{number}"] = gates = GatePipeline(stage)
+        time = before.end_time
+        m.d.comb += [
+            units.start.eq(source.valid_at[time] & (source.unit_at[time] == before.size - 1)),
+            units.flags.eq(source.flags_at[time]),
+            gates.unit_before.eq(units.unit_before),
+            gates.unit_ahead.eq(units.unit_ahead),
+            gates.valid.eq(units.valid),
+            gates.unit.eq(units.unit),
+            gates.flags.eq(units.unit_flags),
+        ]
+        for scalar in stage.stage.scalars:
+            value = getattr(source, f"export_{nodes[scalar].name}")
+            held = Signal(value.shape(), name=f"{nodes[scalar].name}_held", reset_less=True)
+            with m.If(units.start):
+                m.d.sync += held.eq(value)
+            word = delayed(m, held, units.latency - 1, f"{nodes[scalar].name}_entering")
+            m.d.comb += getattr(gates, f"import_{nodes[scalar].name}").eq(word)
+        return gates
 
     def _keep_input(self, m, schedule, gates):
         """The input's elements, in their order, until the gate pipeline reads them."""
@@ -301,10 +328,15 @@ class Engine(wiring.Component):
             word.eq(read.data),
         ]
 
-    def _connect_output(self, m, schedule, gates, sequencer):
+    def _connect_output(self, m, pipelines, sequencer):
+        schedule, gates = next(
+            (stage, gates)
+            for stage, gates in zip(self._schedule.pipelines, pipelines, strict=True)
+            if stage.gives_output
+        )
         time = schedule.output_time
         m.submodules.queue = queue = fifo.SyncFIFOBuffered(
-            width=self.o.payload.shape().size, depth=schedule.output_depth
+            width=self.o.payload.shape().size, depth=self._schedule.output.output_depth
         )
         element = Signal(self.o.p.shape())
         m.d.comb += [

@@ -1,18 +1,32 @@
 """The gate pipeline: the element-wise part of a cell graph, a unit a cycle."""
 
 import numpy as np
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Const, Module, Mux, Signal, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.fixed import Format, half_unit, width_for
-from ..compiler.graph import Activation, Add, Affine, Mul, Rescale, Scale, State, Sub
+from ..compiler.graph import (
+    Activation,
+    Add,
+    Affine,
+    Inverse,
+    Mul,
+    Multiple,
+    Reduce,
+    Rescale,
+    Scale,
+    State,
+    Sub,
+)
 from .delay import delayed
+from .inverse import Inverse as FixedInverse
 from .multiplier import Multiplier
 from .pwl import Activation as PiecewiseLinear
 from .ram_style import ram_attributes
 from .rescale import Rescale as Narrow
 from .rescale import shape_of
+from .scalar_multiplier import ScalarMultiplier
 
 __all__ = ["GatePipeline", "bias_layout", "imported"]
 
@@ -43,8 +57,13 @@ def bias_layout(schedule):
 
 def imported(stage):
     """Positions of the nodes whose values come from outside of a stage's gate pipeline."""
-    found = [crossing.node for crossing in stage.crossings]
+    found = [*(crossing.node for crossing in stage.crossings), *stage.scalars]
     return [*found, stage.layer.graph.input[0]] if stage.input else found
+
+
+def exported(stage):
+    """Positions of the nodes whose values other stages read."""
+    return [*dict.fromkeys(crossing.source for crossing in stage.exports), *stage.sums]
 
 
 class GatePipeline(wiring.Component):
@@ -92,24 +111,28 @@ class GatePipeline(wiring.Component):
             schedule.operand_time if self._operand else 0,
             *schedule.stored.values(),
             *(schedule.times[node] for node in imported(stage)),
+            schedule.end_time if stage.sums else 0,
         )
         unit = range(schedule.size)
-        width = schedule.accumulator_width
         members = {
-            "bias_unit": In(range(schedule.channels)),
             "unit_before": In(unit),
             "unit_ahead": In(unit),
             "valid": In(1),
             "unit": In(unit),
             "flags": In(3),
-            "accumulators": In(width * sum(len(row) for row in schedule.rows)),
             "unit_at": Out(data.ArrayLayout(unit, self.depth + 1)),
             "valid_at": Out(self.depth + 1),
             "flags_at": Out(data.ArrayLayout(3, self.depth + 1)),
         }
+        if stage.multiplies:
+            count = sum(len(row) for row in schedule.rows)
+            members |= {
+                "bias_unit": In(range(schedule.channels)),
+                "accumulators": In(schedule.accumulator_width * count),
+            }
         for node in imported(stage):
             members[f"import_{nodes[node].name}"] = In(shape_of(nodes[node].format))
-        for node in {crossing.source for crossing in stage.exports}:
+        for node in exported(stage):
             members[f"export_{nodes[node].name}"] = Out(shape_of(nodes[node].format))
         if schedule.gives_output:
             members["output"] = Out(shape_of(layer.output_format))
@@ -120,22 +143,24 @@ class GatePipeline(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         schedule, stage = self._schedule, self._schedule.stage
-        graph = schedule.layer.graph
+        graph, times = schedule.layer.graph, schedule.times
         self._carry_units(m)
         self._values = {}  # (node, cycle) -> signal
-        self._connect_affines(m)
+        if stage.multiplies:
+            self._connect_affines(m)
         for constant in stage.constants:
             self._read_constant(m, constant)
         memories = {state: self._read_state(m, state) for state in stage.states}
         for position in imported(stage):
             word = getattr(self, f"import_{graph.nodes[position].name}")
-            self._values[position, schedule.times[position]] = word
+            self._values[position, times[position]] = word
         for position in stage.nodes:
             self._connect(m, position, graph.nodes[position])
         for state, stored in memories.items():
             self._write_state(m, state, stored)
-        for position in {crossing.source for crossing in stage.exports}:
-            value = self._at(m, position, schedule.times[position])
+        for position in exported(stage):
+            scalar = position in stage.sums
+            value = self._at(m, position, schedule.end_time if scalar else times[position])
             m.d.comb += getattr(self, f"export_{graph.nodes[position].name}").eq(value)
         if schedule.gives_output:
             m.d.comb += self.output.eq(self._at(m, graph.output, schedule.output_time))
@@ -271,6 +296,7 @@ class GatePipeline(wiring.Component):
         enter = max(times[operand] for operand in node.operands)
         operands = [self._at(m, operand, enter) for operand in node.operands]
         formats = [nodes[operand].format for operand in node.operands]
+        scalars = layer.graph.scalars
         match node:
             case Rescale():
                 source = formats[0]
@@ -284,22 +310,27 @@ class GatePipeline(wiring.Component):
             case Activation(function="relu"):
                 value = Signal(shape_of(node.format), name=node.name)
                 m.d.comb += value.eq(Mux(operands[0] < 0, 0, operands[0]))
+            case Activation(function="abs"):
+                value = Signal(shape_of(node.format), name=node.name)
+                m.d.comb += value.eq(Mux(operands[0] < 0, -operands[0], operands[0]))
+            case Multiple():
+                factor = Const(node.factor, signed(node.factor.bit_length() + 1))
+                value = self._multiply(m, node, operands[0], factor, position in scalars)
+            case Reduce():
+                value = self._sum(m, node, operands[0], enter)
+            case Inverse():
+                m.submodules[node.name] = unit = FixedInverse(layer.inverse(node))
+                m.d.comb += unit.i.eq(operands[0])
+                value = unit.o
             case Activation():
                 m.submodules[node.name] = unit = PiecewiseLinear(layer.tables[node.name])
                 m.d.comb += unit.i.eq(operands[0])
                 value = unit.o
             case Mul():
-                widths = [format.width + int(not format.signed) for format in formats]
-                m.submodules[node.name] = unit = Multiplier(*widths)
-                m.d.comb += [unit.a.eq(operands[0]), unit.b.eq(operands[1])]
-                value = Signal(shape_of(node.format), name=node.name)
-                m.d.comb += value.eq(unit.p)
+                value = self._multiply(m, node, *operands, set(node.operands) <= scalars)
             case Scale():
-                width = node.multiplier.bit_length() + 1
-                m.submodules[node.name] = unit = Multiplier(formats[0].width, width)
-                m.d.comb += [unit.a.eq(operands[0]), unit.b.eq(node.multiplier)]
-                value = Signal(shape_of(node.format), name=node.name)
-                m.d.comb += value.eq(unit.p)
+                factor = Const(node.multiplier, signed(node.multiplier.bit_length() + 1))
+                value = self._multiply(m, node, operands[0], factor, False)
             case Add() | Sub():
                 a, b = (
                     operand << (node.format.frac - format.frac)
@@ -310,3 +341,17 @@ class GatePipeline(wiring.Component):
             case _:
                 raise AssertionError(f"no hardware for {node}")
         self._values[position, times[position]] = value
+
+    def _multiply(self, m, node, a, b, scalars):
+        kind = ScalarMultiplier if scalars else Multiplier
+        m.submodules[node.name] = unit = kind(len(a), len(b))
+        value = Signal(shape_of(node.format), name=node.name)
+        m.d.comb += [unit.a.eq(a), unit.b.eq(b), value.eq(unit.p)]
+        return value
+
+    def _sum(self, m, node, value, time):
+        """The running sum over a vector's units, which is whole when the last one has come."""
+        total = Signal(shape_of(node.format), name=node.name, reset_less=True)
+        with m.If(self.valid_at[time]):
+            m.d.sync += total.eq(Mux(self.unit_at[time] == 0, 0, total) + value)
+        return total

@@ -44,7 +44,7 @@ class Reservation(wiring.Component):
         cycles = Signal(range(full + pause + 1))  # that the drain takes for them
         busy = Signal(range(banks * (full + pause) + 2))  # cycles until it has emptied all banks
         newest = Signal.like(cycles)  # those of the block that came last
-        depth = schedule.output_depth if schedule.gives_output else 0
+        depth = schedule.output_depth if schedule.leads_to_output else 0
         credit = Signal(range(depth + 1), init=depth)
         m.d.comb += [
             units.eq(Mux(self.tail, tail, full)),

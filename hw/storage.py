@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from ..compiler.conv_schedule import Spans, spans_ahead
-from ..compiler.graph import Activation
 from ..compiler.integer import Skip
 from ..compiler.schedule import LayerSchedule
-from ..compiler.stage_schedule import StageSchedule
+from ..compiler.stage_schedule import StageSchedule, StageTimes
 from ..compiler.stages import PINGPONG
 from .conv_encoder import ends_depth, ends_width
 from .conv_spans import span_layout, table_layouts
@@ -59,18 +58,17 @@ def layer_memories(schedule: LayerSchedule) -> list[Storage]:
             add(f"{operand.name}_hat", operand.format.width, operand.size)
     if layer.convolutional:
         found += window_memories(schedule)
-    for stage in schedule.stages:
+    for stage in schedule.pipelines:
         found += stage_memories(stage)
-    for _, activation in layer.graph.of(Activation):
-        table = layer.tables.get(activation.name)
-        if table is not None and table.knots is None:
+    for name, table in layer.tables.items():
+        if table.knots is None:
             segments = len(table.base)
-            add(activation.name, line_layout(table).size, segments, in_block_ram(segments))
+            add(name, line_layout(table).size, segments, in_block_ram(segments))
     add("queue", output_layout(layer.output_format).size, schedule.output.output_depth)
     return found
 
 
-def stage_memories(schedule: StageSchedule) -> list[Storage]:
+def stage_memories(schedule: StageTimes) -> list[Storage]:
     """Those of a stage's gate pipeline, and of what it takes from other stages."""
     stage, target = schedule.stage, schedule.target
     number = stage.number or ""
@@ -83,8 +81,11 @@ def stage_memories(schedule: StageSchedule) -> list[Storage]:
         inside = in_block_ram(depth) if rom else in_block_ram(depth, target)
         found.append(Storage(f"{name}_{vector.name}", vector.format.width, depth, inside))
 
-    width, channels = bias_layout(schedule).size, schedule.channels
-    found.append(Storage(f"bias{number}", width, channels, in_block_ram(channels)))
+    if isinstance(schedule, StageSchedule):
+        width, channels = bias_layout(schedule).size, schedule.channels
+        found.append(Storage(f"bias{number}", width, channels, in_block_ram(channels)))
+        if stage.input:
+            add("kept", stage.layer.graph.input[0], depth=schedule.input_depth)
     for position in stage.states:
         add("state", position)
     for position in stage.constants:
@@ -92,8 +93,6 @@ def stage_memories(schedule: StageSchedule) -> list[Storage]:
     for crossing in stage.crossings:
         size = stage.layer.graph.nodes[crossing.node].size
         add(f"crossing{number}", crossing.node, depth=crossing.depth(size))
-    if stage.input:
-        add("kept", stage.layer.graph.input[0], depth=schedule.input_depth)
     return found
 
 

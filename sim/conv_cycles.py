@@ -4,7 +4,7 @@ import numpy as np
 
 from ..compiler.conv_schedule import CLOSE_LATENCY, PASSES_AHEAD, SPAN_LATENCY, Spans
 from ..compiler.schedule import QUEUE_LATENCY, LayerSchedule
-from .engine_cycles import Columns, EngineModel
+from .engine_cycles import Columns, EngineModel, listing
 from .stream_cycles import LONG_AGO, Consumer
 
 __all__ = ["WindowModel"]
@@ -52,7 +52,7 @@ class WindowModel(EngineModel):
                 self._ended = [*self._ended[1:], end]
         self.released.append(end)
         self._first = last
-        self._state_visible = np.concatenate(state_times)
+        self._state_visible = listing(folded, np.concatenate(state_times))
 
     @staticmethod
     def _counts(places: tuple[Array, Array], fired: Array) -> Array:

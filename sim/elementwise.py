@@ -5,7 +5,17 @@ from collections.abc import Callable
 import numpy as np
 
 from ..compiler.fixed import Format, half_unit
-from ..compiler.graph import Activation, Add, Mul, Rescale, Scale, Sub
+from ..compiler.graph import (
+    Activation,
+    Add,
+    Inverse,
+    Mul,
+    Multiple,
+    Reduce,
+    Rescale,
+    Scale,
+    Sub,
+)
 from ..compiler.integer import IntegerLayer
 
 __all__ = ["Count", "Step", "Values", "elementwise_step", "integer_type"]
@@ -49,11 +59,20 @@ def elementwise_step(layer: IntegerLayer, position: int, count: Count | None) ->
             return lambda values: np.multiply(values[left], values[right], dtype=kind)
         case Activation(function="relu", operand=operand):
             return lambda values: np.maximum(values[operand], 0)
+        case Activation(function="abs", operand=operand):
+            return lambda values: np.abs(values[operand], dtype=kind)
         case Activation(operand=operand):
             results = layer.tables[node.name].results.astype(kind, copy=False)
             return lambda values: results.take(values[operand], mode="wrap")
         case Scale(operand=operand, multiplier=multiplier):
             return lambda values: np.multiply(values[operand], multiplier, dtype=kind)
+        case Multiple(operand=operand, factor=factor):
+            return lambda values: np.multiply(values[operand], factor, dtype=kind)
+        case Reduce(operand=operand):
+            return lambda values: values[operand].sum(axis=-1, keepdims=True, dtype=kind)
+        case Inverse(operand=operand):
+            found = layer.inverse(node)
+            return lambda values: found(values[operand]).astype(kind)
         case Rescale(operand=operand):
             return rescale_step(node.name, operand, format_of(layer, operand), format, count)
     raise AssertionError(f"no integer form of {node}")

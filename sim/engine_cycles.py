@@ -5,6 +5,7 @@ waits for. Blocks, elements and timesteps are taken in their order, so every wai
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from ..compiler.schedule import (
     LayerSchedule,
     spacing,
 )
-from ..compiler.stage_schedule import StageSchedule
+from ..compiler.stage_schedule import PASS_LATENCY, StageSchedule, StageTimes
 from .golden import LayerTrace
 from .stream_cycles import LONG_AGO, Consumer, in_order
 
@@ -39,7 +40,7 @@ class DrainModel:
     def reserve(self, end: int) -> int:
         """When the last entry of a block may be issued, at the earliest in cycle ``end``."""
         end = max(end, self._left[0])
-        if self.schedule.gives_output:
+        if self.schedule.leads_to_output:
             needed = self._captured + self.schedule.units - self.schedule.output_depth
             if needed > 0:
                 end = max(end, self.popped[needed - 1] + 1)
@@ -154,7 +155,14 @@ class EngineModel:
                 listed.append(self._finish_block(drain, block, end, last))
             following = (offset + at + 1) % schedule.passes
             start = self._finish_pass(offset + at, following, max(entries, 1), end)
-        return np.concatenate(listed), end, start
+        entered = np.concatenate(listed)
+        given = listing(folded, entered)
+        for before, follower in pairwise((folded, *folded.followers)):
+            first = int(entered[-1]) + before.end_time + PASS_LATENCY
+            entered = first + np.arange(follower.size)
+            self._deliver(drain, follower, entered, last)
+            given = listing(follower, entered) if follower.given is not None else given
+        return given, end, start
 
     def _finish_pass(self, number: int, following: int, tokens: int, end: int) -> int:
         """First cycle in which the next pass may issue."""
@@ -163,15 +171,21 @@ class EngineModel:
         return end + 1 + int(bubble)
 
     def _finish_block(self, drain: DrainModel, block: int, end: int, last: bool) -> Array:
-        """Send a block's units through the gates; returns when their list entries are seen."""
-        folded = drain.schedule
+        """Send a block's units through the gates; returns when they enter."""
         entered = drain.enter(block, end)
-        if folded.gives_output:
-            queued = entered + folded.output_time + QUEUE_LATENCY
+        self._deliver(drain, drain.schedule, entered, last)
+        return entered
+
+    def _deliver(self, drain: DrainModel, stage: StageTimes, entered: Array, last: bool) -> None:
+        """Send what a stage makes of units to the sink, if it is the output."""
+        if stage.gives_output:
+            queued = entered + stage.output_time + QUEUE_LATENCY
             drain.popped.extend(self._sink.take(queued, last).tolist())
-        if folded.given is None:
-            return entered
-        return entered + folded.operand_time + ENCODER_LATENCY
+
+
+def listing(stage: StageTimes, entered: Array) -> Array:
+    """When the list entries are seen that a stage gives for units that enter in some cycles."""
+    return entered if stage.given is None else entered + stage.operand_time + ENCODER_LATENCY
 
 
 def walk(start: int, entries: int, visible: Array, closed: int) -> int:

@@ -88,7 +88,7 @@ class GateSums:
         self._rows = GateRows(layer)
         self.total = self._rows.total
         self._scale_constants()
-        self._stages = [self._stage(stage.number) for stage in layer.stages]
+        self._stages = [self._stage(stage.number) for stage in layer.stages if stage.multiplies]
         self._matrices = {operand.name: self._matrix(operand) for operand in layer.operands}
 
     def _stage(self, number: int) -> tuple[slice, dict[int, slice]]:

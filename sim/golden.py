@@ -184,6 +184,7 @@ class _LayerModel:
         self._waiting = [o for o in layer.operands if o not in self._known]
         states = [o for o in self._waiting if o.node != o.source]
         self._before = self._steps(operand.node for operand in states)
+        self._walks = sum(stage.multiplies for stage in layer.stages)
         self._stages = [
             (
                 [layer.operands[p] for p in stage.operands if layer.operands[p] in self._waiting],
@@ -223,7 +224,8 @@ class _LayerModel:
                     for operand in operands:
                         held = self._used(operand, values[operand.node], history[operand.name])
                         self._gates.add(sums, operand, held)
-                    self._gates.round(sums, number, values, self._count)
+                    if number < self._walks:
+                        self._gates.round(sums, number, values, self._count)
                     for at, step in equations:
                         values[at] = step(values)
                 outputs[time] = values[graph.output]

@@ -14,6 +14,7 @@ from deltaloom.compiler.cells import (
     RNN,
     SRU,
     CoupledLSTM,
+    LayerNormLSTM,
     LiGRU,
     Linear,
     PeepholeLSTM,
@@ -29,7 +30,19 @@ from deltaloom.compiler.schedule import most_useful_lanes
 from deltaloom.compiler.target import Target
 from deltaloom.sim import cxxrtl, icarus, tools, verilator
 
-PLAIN = [GRU, LSTM, RNN, Linear, ReluRNN, LiGRU, CoupledLSTM, PeepholeLSTM, ResetBeforeGRU, SRU]
+PLAIN = [
+    GRU,
+    LSTM,
+    RNN,
+    Linear,
+    ReluRNN,
+    LiGRU,
+    CoupledLSTM,
+    PeepholeLSTM,
+    ResetBeforeGRU,
+    SRU,
+    LayerNormLSTM,
+]
 SIZES = st.integers(1, 12)
 INTEGERS = [f"int{bits}" for bits in range(2, 17)]
 COARSE = [name for name in ENCODINGS if name not in INTEGERS]

@@ -16,8 +16,11 @@ from ..compiler.graph import (
     Affine,
     Constant,
     Input,
+    Inverse,
     Mul,
+    Multiple,
     Node,
+    Reduce,
     Rescale,
     Scale,
     State,
@@ -38,12 +41,21 @@ DERIVATIVES: dict[str, Callable[[Array], Array]] = {
 }
 """By function: its derivative, from its result."""
 
+INVERSES: dict[str, Callable[[Array], Array]] = {
+    "root": lambda y: -0.5 * y**3,
+    "reciprocal": lambda y: -(y**2),
+}
+"""The same of scalars' inverses."""
+
 
 def has_derivative(node: Node) -> bool:
     """Whether a node of a float graph can be trained."""
     if isinstance(node, Activation):
-        return node.function in DERIVATIVES
-    return isinstance(node, Input | State | Constant | Affine | Add | Sub | Mul)
+        return node.function in DERIVATIVES or node.function == "abs"
+    if isinstance(node, Inverse):
+        return node.function in INVERSES
+    linear = Rescale | Multiple | Reduce
+    return isinstance(node, Input | State | Constant | Affine | Add | Sub | Mul | linear)
 
 
 @dataclass
@@ -113,8 +125,8 @@ class LayerGradient:
         self.wanted = frozenset(
             position
             for node in self._nodes
-            for position in (node.operands if isinstance(node, Mul) else ())
-        ) | {position for position, _ in layer.graph.of(Activation)}
+            for position in (node.operands if isinstance(node, Mul | Activation) else ())
+        ) | {position for position, _ in (*layer.graph.of(Activation), *layer.graph.of(Inverse))}
         for position in self._steps:
             self.wanted |= {position, *self._nodes[position].operands} - set(self._products.rows.of)
 
@@ -220,6 +232,8 @@ class _Walk:
 
     def add(self, position: int, part: Array) -> None:
         """Add a part of a node's derivative; arrays are shared and never changed."""
+        if position in self._layer.graph.scalars and part.shape[-1] > 1:
+            part = part.sum(axis=-1, keepdims=True)
         found = self.here.get(position)
         self.here[position] = part if found is None else found + part
 
@@ -246,6 +260,8 @@ class _Walk:
                     gates[:, rows] = passed.reshape(len(gates), -1)
                 else:
                     self.add(operand, passed)
+            case Activation(operand=operand, function="abs"):
+                self.add(operand, arrived * np.sign(self._value(operand)))
             case Activation(operand=operand, function=function):
                 slope = DERIVATIVES[function](self._value(position))
                 slope *= arrived
@@ -261,6 +277,14 @@ class _Walk:
                 self.add(b, -arrived)
             case Scale(operand=operand):
                 self.add(operand, arrived)  # the real weights are those behind it
+            case Multiple(operand=operand, factor=factor):
+                self.add(operand, arrived * factor)
+            case Reduce(operand=operand):
+                size = self._layer.graph.nodes[operand].size
+                self.add(operand, np.broadcast_to(arrived, (len(arrived), size)))
+            case Inverse(operand=operand, function=function):
+                slope = INVERSES[function](self._value(position))
+                self.add(operand, arrived * slope)
             case Constant(name=name):
                 self.parameters[name] += arrived.sum(axis=0)
             case Input():

@@ -2,6 +2,7 @@
 
 from .conv_lstm import ConvLSTM, PeepholeConvLSTM
 from .gru import GRU, ResetBeforeGRU
+from .layer_norm_lstm import LayerNormLSTM
 from .ligru import LiGRU
 from .linear import Linear
 from .lstm import LSTM, CoupledLSTM, PeepholeLSTM, ProjectedLSTM
@@ -15,6 +16,7 @@ __all__ = [
     "SRU",
     "ConvLSTM",
     "CoupledLSTM",
+    "LayerNormLSTM",
     "LiGRU",
     "Linear",
     "PeepholeConvLSTM",

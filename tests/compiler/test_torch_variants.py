@@ -11,6 +11,7 @@ from deltaloom.compiler.evaluate import evaluate
 from deltaloom.compiler.torch_frontend import from_torch
 
 KINDS = {
+    "LayerNormLSTM": dl.nn.LayerNormLSTM,
     "LiGRU": dl.nn.LiGRU,
     "CoupledLSTM": dl.nn.CoupledLSTM,
     "PeepholeLSTM": dl.nn.PeepholeLSTM,
@@ -51,6 +52,17 @@ def test_computes_what_the_module_does(kind, sizes, bias, batch_first):
     np.testing.assert_allclose(
         got, want if batch_first else want.swapaxes(0, 1), rtol=0, atol=1e-11
     )
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_mean_absolute_deviation(bias):
+    torch.manual_seed(0)
+    module = dl.nn.LayerNormLSTM(3, 5, 2, form="mad", eps=1e-3, bias=bias, batch_first=True)
+    module = module.double()
+    x = np.random.default_rng(0).normal(size=(3, 11, 3))
+    with torch.no_grad():
+        want = module(torch.tensor(x))[0].numpy()
+    np.testing.assert_allclose(evaluate(from_torch(module), x), want, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("activation", ["identity", "relu", "tanh"])
@@ -105,7 +117,7 @@ def derived():
         (
             derived,
             r"Module ligru \(Mine\) has no cell in hardware; of deltaloom\.nn supported are "
-            r"CoupledLSTM, LiGRU, PeepholeLSTM, ResetBeforeGRU, SRU$",
+            r"CoupledLSTM, LayerNormLSTM, LiGRU, PeepholeLSTM, ResetBeforeGRU, SRU$",
         ),
         (
             lambda: dl.nn.LiGRU(2, 3, bidirectional=True),

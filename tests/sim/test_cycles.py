@@ -9,17 +9,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from deltaloom.compiler.cell import Cell
 from deltaloom.compiler.cells import (
     GRU,
     LSTM,
     RNN,
     SRU,
+    LayerNormLSTM,
     Linear,
     ProjectedLSTM,
     ReluRNN,
     ResetBeforeGRU,
 )
 from deltaloom.compiler.errors import MismatchError
+from deltaloom.compiler.layer_norm import layer_norm
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import Schedule
 from deltaloom.compiler.stage_schedule import StageSchedule
@@ -36,6 +39,14 @@ from deltaloom.hw.rescale import Rescale
 from deltaloom.hw.reservation import Reservation
 from deltaloom.hw.sequencer import Sequencer
 from deltaloom.sim import cycles
+
+
+class NormedLinear(Cell):
+    """Waits for nothing, so its passes over vectors are as close as they may be."""
+
+    def step(self, x):
+        return layer_norm([self.affine("y", x)], self.constant, "norm")[0]
+
 
 MODES = {
     "none": Recipe(),
@@ -64,6 +75,8 @@ AWKWARD = [
     ([ProjectedLSTM(3, 5, 1)], 4),
     ([ProjectedLSTM(1, 2, 9)], 6),
     ([SRU(1, 1)], 1),
+    ([LayerNormLSTM(1, 1)], 1),
+    ([LayerNormLSTM(2, 9, "mad")], 13),
     ([SRU(11, 11)], 33),
     ([SRU(4, 4), SRU(4, 3, "tanh")], 5),
     ([GRU(3, 5), Linear(5, 2)], 5),
@@ -269,6 +282,15 @@ FAULTS = {
         Drain.elaborate, "wait.eq(schedule.pause)", "wait.eq(0)"
     ),
     "input kept too short": in_source(Engine._keep_input, "place + gates", "place + 1 + gates"),
+    "pass begun early": in_source(
+        Engine._connect_pass, "time = before.end_time", "time = before.end_time - 1"
+    ),
+    "scalars of the next timestep": in_source(
+        Engine._connect_pass, "delayed(m, held, units.latency - 1", "delayed(m, held, 0"
+    ),
+    "sums that go on": in_source(
+        GatePipeline._sum, "Mux(self.unit_at[time] == 0, 0, total)", "total"
+    ),
     "one stage": stuck("stage"),
     "columns of another stage": in_source(
         Engine._connect_lanes, "layer.operands[0].size if stage.walks_input else 0", "0"
@@ -291,6 +313,8 @@ VICTIMS = {
     "wide output": ([Linear(1, 40)], {"l.0": 20}, Recipe()),
     "no list to wait for": ([SRU(6, 6)], {"l.0": 18}, Recipe(skip="zero")),
     "two stages": ([ResetBeforeGRU(2, 5)], {"l.0": 3}, Recipe(skip="delta", theta=3)),
+    "normalised": ([LayerNormLSTM(2, 3)], {"l.0": 24}, Recipe(skip="delta")),
+    "normalised at once": ([NormedLinear(2, 24)], {"l.0": 24}, Recipe()),
     "projection": ([ProjectedLSTM(2, 3, 4)], {"l.0": 5}, Recipe(skip="delta")),
 }
 

@@ -26,6 +26,7 @@ def projected_lstm(*arguments, **options):
 RECURRENT = [
     *(nn.RNN, nn.LSTM, nn.GRU, projected_lstm),
     *(dl.nn.LiGRU, dl.nn.CoupledLSTM, dl.nn.PeepholeLSTM, dl.nn.ResetBeforeGRU, dl.nn.SRU),
+    dl.nn.LayerNormLSTM,
 ]
 
 

@@ -12,6 +12,7 @@ from deltaloom.compiler.cells import (
     SRU,
     ConvLSTM,
     CoupledLSTM,
+    LayerNormLSTM,
     LiGRU,
     Linear,
     PeepholeConvLSTM,
@@ -27,7 +28,10 @@ from deltaloom.compiler.graph import (
     Affine,
     Constant,
     Input,
+    Inverse,
     Mul,
+    Multiple,
+    Reduce,
     Rescale,
     State,
     Sub,
@@ -41,6 +45,7 @@ from deltaloom.training.ranges import step_positions
 CELLS = [
     *(LSTM, GRU, RNN, ReluRNN, Linear, LiGRU, CoupledLSTM, PeepholeLSTM, ResetBeforeGRU),
     SRU,
+    LayerNormLSTM,
 ]
 SLOPES = {
     "relu": lambda y: (y > 0).double(),
@@ -83,6 +88,18 @@ class Reference:
                 return values[a] - values[b]
             case Mul(a=a, b=b):
                 return values[a] * values[b]
+            case Multiple(operand=p, factor=factor):
+                return values[p] * factor
+            case Reduce(operand=p):
+                return values[p].sum(-1, keepdim=True)
+            case Inverse(operand=p, function=function):
+                inverse = self.layer.inverse(node)
+                codes = (values[p].detach() / inverse.source.scale).long().numpy()
+                found = torch.from_numpy(inverse(codes) * inverse.target.scale)
+                slope = -0.5 * found**3 if function == "root" else -(found**2)
+                return straight(found, values[p], slope)
+            case Activation(operand=p, function="abs"):
+                return values[p].abs()
             case Activation(operand=p, function="relu"):
                 return values[p].relu()
             case Activation(operand=p, function=function):
@@ -188,6 +205,11 @@ def test_derivatives_of_a_projection(random_layer, options):
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_derivatives_of_a_highway(random_layer, options):
     check(random_layer, SRU(6, 6, "tanh", scaled=True), options)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_mean_absolute_deviation(random_layer, options):
+    check(random_layer, LayerNormLSTM(3, 4, "mad"), options)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

@@ -6,13 +6,25 @@ import torch
 
 import deltaloom as dl
 from deltaloom.compiler import cells
-from deltaloom.compiler.nn import SRU, CoupledLSTM, LiGRU, PeepholeLSTM, ResetBeforeGRU
+from deltaloom.compiler.nn import (
+    SRU,
+    CoupledLSTM,
+    LayerNormLSTM,
+    LiGRU,
+    PeepholeLSTM,
+    ResetBeforeGRU,
+)
 
-KINDS = (CoupledLSTM, LiGRU, PeepholeLSTM, ResetBeforeGRU, SRU)
+KINDS = (CoupledLSTM, LayerNormLSTM, LiGRU, PeepholeLSTM, ResetBeforeGRU, SRU)
 
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
+
+
+def normal(p, name, v):
+    normalised = (v - v.mean()) / np.sqrt(v.var() + 1e-5)
+    return normalised * p[f"{name}.weight"] + p.get(f"{name}.bias", 0)
 
 
 def reference(module, x):
@@ -24,6 +36,13 @@ def reference(module, x):
     outputs = []
     for value in x:
         u = p["weight_ih_l0"] @ value
+        if isinstance(module, LayerNormLSTM):
+            u = normal(p, "norm_x_l0", u) + normal(p, "norm_h_l0", p["weight_hh_l0"] @ h)
+            i, f, g, o = (u[rows[gate]] for gate in "ifgo")
+            c = normal(p, "norm_c_l0", sigmoid(f) * c + sigmoid(i) * np.tanh(g))
+            h = sigmoid(o) * np.tanh(c)
+            outputs.append(h)
+            continue
         if isinstance(module, SRU):
             v_f, v_r = p["weight_c_l0"]
             b_f, b_r = p.get("bias_l0", np.zeros(2 * size)).reshape(2, size)
