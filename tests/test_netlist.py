@@ -29,6 +29,17 @@ CELLS = {
 NARROW = {"weights": "int5", "activations": "int6", "elementwise": 8}
 DESIGNS = {
     "LSTM": ([LSTM(2, 3), Linear(3, 2)], {"l.0": 6, "l.1": 2}, Recipe(skip="delta", theta=2)),
+    "encodings": (
+        [GRU(2, 3), Linear(3, 4)],
+        {"l.0": 5, "l.1": 2},
+        Recipe(
+            "shift3",
+            "int4",
+            skip="delta",
+            scale="real",
+            paths={"l.0.z.*": {"weights": "ternary"}, "l.1.*": {"weights": "int3"}},
+        ),
+    ),
     "GRU": ([GRU(2, 5), "last"], {"l.0": 4}, Recipe(skip="delta", **NARROW)),
 }
 
@@ -48,7 +59,9 @@ def netlist(case, design, board, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "family"), [("LSTM", "ecp5"), ("GRU", "ecp5"), ("GRU", "ice40")])
+@pytest.mark.parametrize(
+    ("name", "family"), [("LSTM", "ecp5"), ("GRU", "ecp5"), ("encodings", "ecp5"), ("GRU", "ice40")]
+)
 def test_equals_its_model(
     integer_network, make_run, build_design, check_run, tmp_path, name, family
 ):
