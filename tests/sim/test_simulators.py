@@ -1,8 +1,12 @@
+# amaranth: UnusedElaboratable=no
+
 import gc
 
 import numpy as np
 import pytest
+from amaranth.back import verilog
 
+from deltaloom.compiler.cells import GRU
 from deltaloom.compiler.errors import MismatchError, ToolMissingError
 from deltaloom.sim import cxxrtl, icarus, pysim, tools, verilator
 from deltaloom.sim.stimulus import Ports
@@ -158,3 +162,17 @@ def test_a_simulator_that_never_runs_leaves_nothing_behind(device, recwarn):
     make(device, "pysim", AWKWARD)
     gc.collect()
     assert not recwarn.list
+
+
+def test_what_is_known_at_time_zero_is_known_to_icarus(
+    integer_network, make_run, build_design, check_run
+):
+    """The awaited list's flag of a dense GRU does not change before its state is computed."""
+    try:
+        tools.require("icarus")
+    except ToolMissingError as error:
+        pytest.skip(str(error))
+    case = make_run(integer_network(GRU(2, 1)), {"l.0": 1}, lengths=(1, 2))
+    design, ports = build_design(case)
+    source = verilog.convert(design, name="top", emit_src=False)
+    check_run(case, icarus.build(source, ports))
