@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .cell import Cell, trace
-from .cells import GRU, LSTM, RNN, CoupledLSTM, PeepholeLSTM, ReluRNN
+from .cells import GRU, LSTM, RNN, CoupledLSTM, PeepholeLSTM, ReluRNN, ResetBeforeGRU
 from .errors import UnsupportedError
 from .network import Layer
 from .onnx_values import Filled
@@ -132,14 +132,18 @@ def _cell(
         case "RNN":
             cell = (RNN if functions == ("tanh",) else ReluRNN)(size, hidden)
         case "GRU":
-            if not attributes.get("linear_before_reset", 0):
+            w, r, b_x, b_h = rows.pop("n")
+            after = attributes.get("linear_before_reset", 0)
+            if after not in (0, 1):
                 raise UnsupportedError(
-                    f"{subject} has linear_before_reset=0; supported is linear_before_reset=1, "
-                    f"where the reset gate comes after the product"
+                    f"{subject} has linear_before_reset={after}; supported are 0 and 1"
                 )
-            cell = GRU(size, hidden)
-            w, r, b_x, b_h = rows.pop("n")  # the reset gate multiplies b_h too
-            extra = {"n_x.x": w, "n_x": b_x, "n_h.h": r, "n_h": b_h}
+            if after:  # the reset gate multiplies the product, and b_h too
+                cell = GRU(size, hidden)
+                extra = {"n_x.x": w, "n_x": b_x, "n_h.h": r, "n_h": b_h}
+            else:
+                cell = ResetBeforeGRU(size, hidden)
+                extra = {"n.x": w, "n.rh": r, "n": b_x + b_h}
         case _:
             coupled = attributes.get("input_forget", 0)
             if coupled not in (0, 1):

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..compiler.graph import State
 from ..compiler.schedule import ENTRY_LATENCY, LayerSchedule
+from .constants import constant_of
 from .delay import delayed
 from .drain import Drain
 from .encoder import Encoder
@@ -207,7 +208,7 @@ class Engine(wiring.Component):
             walked = [entries[stage.awaited or 0] for stage in stages]
             starts = [layer.operands[0].size if stage.walks_input else 0 for stage in stages]
             at = tokens[2].stage
-            after = Array(e.index + s for e, s in zip(walked, starts, strict=True))[at]
+            after = Array(entry.index for entry in walked)[at] + constant_of(starts, at)
             column = Mux(tokens[2].state, after, column)
             awaited = Array(entry.value for entry in walked)[at]
         m.submodules.weights = weights = weight_memory(schedule)

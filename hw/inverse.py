@@ -1,10 +1,11 @@
 """Inverses of wide integers, bit for bit :class:`compiler.inverse.FixedInverse`."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.gate_schedule import INVERSE_LATENCY
+from .constants import constant_of
 from .delay import delayed
 from .pwl import Activation
 from .rescale import shape_of
@@ -74,7 +75,7 @@ class Inverse(wiring.Component):
         top = spec.width - 1
         distance = Signal.like(exponent)
         aligned = Signal(unsigned(spec.width + fraction))
-        odd = Array(spec.odd(at) for at in range(spec.width))[exponent]
+        odd = constant_of([spec.odd(at) for at in range(spec.width)], exponent)
         m.d.comb += [
             distance.eq(top - exponent),
             aligned.eq((held << distance) << fraction),
@@ -87,7 +88,7 @@ class Inverse(wiring.Component):
         left = max(0, *(-spec.shift(at) for at in range(spec.width)))
         amounts = [spec.shift(at) + left for at in range(spec.width)]
         amount = Signal(range(max(amounts) + 1), reset_less=True)
-        m.d.sync += amount.eq(Array(amounts)[exponent])
+        m.d.sync += amount.eq(constant_of(amounts, exponent))
         amount = delayed(m, amount, lookup.latency, "amount")
         shifted = Signal(unsigned(len(lookup.o) + left + 1), reset_less=True)
         m.d.sync += shifted.eq((lookup.o.as_unsigned() << (left + 1)) >> amount)

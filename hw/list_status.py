@@ -142,9 +142,16 @@ class ListStatus(wiring.Component):
                 other += [buffers[not b][0] for b in (0, 1)]
             else:
                 other += [buffers[b][stage + 1] for b in (0, 1)]
-        for name in ("x", "h", "both", "closed", "ready", "grows"):
+        for name in ("x", "h", "both"):
             m.d.comb += getattr(self, name).eq(Array(each[name] for each in here)[walk])
-        for name in ("x", "both", "closed", "ready"):
+        for name in ("x", "both"):
             value = Array(each[name] for each in other)[walk]
             m.d.comb += getattr(self, f"other_{name}").eq(value)
+        # Flags may not change for long; shifts of them are known to simulators from time zero.
+        for name in ("closed", "ready", "grows"):
+            flags = Cat(each[name] for each in here)
+            m.d.comb += getattr(self, name).eq(flags.bit_select(walk, 1))
+        for name in ("closed", "ready"):
+            flags = Cat(each[name] for each in other)
+            m.d.comb += getattr(self, f"other_{name}").eq(flags.bit_select(walk, 1))
         return m

@@ -1,10 +1,11 @@
 """The sequencer: which list entry meets which block, and the one place that stalls."""
 
-from amaranth.hdl import Array, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.integer import Skip
+from .constants import constant_of
 from .list_status import ListStatus
 from .reservation import Reservation
 
@@ -132,7 +133,7 @@ class Sequencer(wiring.Component):
         last_fold = self._fold.matches(*ends_of(schedule.first_fold, schedule.folds))
         last_pass = self._number.matches(*ends_of(schedule.first_pass, schedule.passes))
         last_stage = self._stage == len(schedule.stages) - 1
-        fits = Array(reservation.fits for reservation in reservations)[self._stage]
+        fits = Cat(reservation.fits for reservation in reservations).bit_select(self._stage, 1)
         may_end = self._ahead | (lists.closed & (~last_fold | fits))
         issue, end, captured = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -233,9 +234,9 @@ class Sequencer(wiring.Component):
 
         def first(numbers):
             """Where the stage that follows begins."""
-            return Array(numbers)[stage]
+            return constant_of(numbers, stage)
 
-        columns = Array(stage.columns for stage in schedule.stages)[self._stage]
+        columns = constant_of([stage.columns for stage in schedule.stages], self._stage)
         m.d.comb += number.eq(Mux(to_first, first(schedule.first_pass), self._number + 1))
         m.d.sync += [
             self._previous.eq(self._number),

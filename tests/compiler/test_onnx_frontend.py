@@ -100,6 +100,35 @@ def test_directions(tmp_path, kind, direction):
     check_equal(path, 3, time_first=True, max_steps=STEPS)
 
 
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_reset_before_the_product(tmp_path, bias, direction):
+    path = recurrent(tmp_path, "GRU", bias=bias, direction=direction)
+    network = from_onnx(path, max_steps=STEPS)
+    assert {layer.cell for layer in network.computing} == {"ResetBeforeGRU"}
+    check_equal(path, 3, time_first=True, max_steps=STEPS)
+
+
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_input_and_forget_gate_coupled(tmp_path, direction):
+    path = recurrent(tmp_path, "LSTM", direction=direction, input_forget=1)
+    network = from_onnx(path, max_steps=STEPS)
+    assert {layer.cell for layer in network.computing} == {"CoupledLSTM"}
+    check_equal(path, 3, time_first=True, max_steps=STEPS)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_batch_first_layout(tmp_path, kind):
+    """onnxruntime has no kernel for layout 1, so it is held to layout 0."""
+    x = np.random.default_rng(0).normal(size=(2, STEPS, 3))
+    found = []
+    for layout in (0, 1):
+        folder = tmp_path / str(layout)
+        folder.mkdir()
+        found.append(evaluate(from_onnx(recurrent(folder, kind, layout=layout)), x))
+    np.testing.assert_array_equal(*found)
+
+
 def test_peepholes(tmp_path):
     check_equal(recurrent(tmp_path, "LSTM", peepholes=True), 3, time_first=True)
 
@@ -139,7 +168,7 @@ def test_exports_of_torch(tmp_path, kind, bidirectional, last):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"kind": "GRU"}, "linear_before_reset"),
+        ({"kind": "GRU", "linear_before_reset": 2}, "linear_before_reset"),
         ({"kind": "LSTM", "clip": 1.0}, "clip"),
         ({"kind": "LSTM", "activations": ["Sigmoid", "Relu", "Tanh"]}, "activations"),
         ({"kind": "RNN", "activations": ["Sigmoid"]}, "activations"),
