@@ -6,6 +6,7 @@ import torch
 
 import deltaloom as dl
 from deltaloom.bench import (
+    cells,
     encodings,
     frequency,
     generate_time,
@@ -217,6 +218,17 @@ def test_encodings_of_two_lanes(monkeypatch, tmp_path):
     ]
     assert [(row.reach, row.met) for row in rows] == [("0", True), ("2", True)]
     assert rows[0].measured.startswith("0 (10.0 LUT4, 0.0 carry cells")
+
+
+def test_cells_on_two_lanes(monkeypatch, tmp_path):
+    kept = {name: cells.CELLS[name] for name in ("linear", "GRU, reset before", "LSTM, LayerNorm")}
+    for name, value in (("CELLS", kept), ("SIZE", 3), ("LANES", 2), ("TIMESTEPS", 6)):
+        monkeypatch.setattr(cells, name, value)
+    monkeypatch.setattr(cells, "FOLDER", tmp_path)
+    monkeypatch.setattr(cells.flow, "synthesise", lambda *arguments: Cells(luts=1234))
+    rows = cells.figures(cells.measure(quiet))
+    assert [row.what.split(":")[0] for row in rows] == [f"{name}, 3 to 3, 2 lanes" for name in kept]
+    assert all(row.met is None and row.measured.endswith("1,234 LUT4") for row in rows)
 
 
 @pytest.mark.parametrize(
