@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from amaranth.hdl import Fragment
 
 import deltaloom as dl
 from deltaloom.bench import (
@@ -225,7 +226,12 @@ def test_cells_on_two_lanes(monkeypatch, tmp_path):
     for name, value in (("CELLS", kept), ("SIZE", 3), ("LANES", 2), ("TIMESTEPS", 6)):
         monkeypatch.setattr(cells, name, value)
     monkeypatch.setattr(cells, "FOLDER", tmp_path)
-    monkeypatch.setattr(cells.flow, "synthesise", lambda *arguments: Cells(luts=1234))
+
+    def synthesise(component, board, folder):
+        Fragment.get(component, None)
+        return Cells(luts=1234)
+
+    monkeypatch.setattr(cells.flow, "synthesise", synthesise)
     rows = cells.figures(cells.measure(quiet))
     assert [row.what.split(":")[0] for row in rows] == [f"{name}, 3 to 3, 2 lanes" for name in kept]
     assert all(row.met is None and row.measured.endswith("1,234 LUT4") for row in rows)
