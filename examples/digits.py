@@ -15,26 +15,35 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
+import deltaloom as dl
 from deltaloom.bench.data import Clips, SpokenDigits, spoken_digits
 
-__all__ = ["DigitClassifier", "Training", "accuracy", "load", "train"]
+__all__ = ["CELLS", "DigitClassifier", "Training", "accuracy", "load", "train"]
 
-CACHE = Path(__file__).parents[1] / "build" / "digits"
+CACHE = Path(__file__).parents[1] / "build" / "data" / "digits"
+FEATURES, DIGITS = 13, 10
+CELLS = {"gru": nn.GRU, "lstm": nn.LSTM, "ligru": dl.nn.LiGRU, "sru": dl.nn.SRU}
 
 
 class DigitClassifier(nn.Module):
-    """A GRU whose last output a linear layer classifies: (batch, time, 13) to logits (batch, 10).
+    """A recurrent network whose last output a linear layer classifies.
 
-    All sequences of a call have one length; there is no padding.
+    Takes (batch, time, 13) to logits (batch, 10). All sequences of a call have one length; there
+    is no padding. The recurrent layers are the attribute that ``cell``, of :data:`CELLS`, names.
     """
 
-    def __init__(self, hidden_size: int = 64):
+    def __init__(self, hidden_size: int = 64, cell: str = "gru", layers: int = 1):
         super().__init__()
-        self.gru = nn.GRU(13, hidden_size, batch_first=True)
-        self.head = nn.Linear(hidden_size, 10)
+        self.cell = cell
+        self.add_module(cell, CELLS[cell](FEATURES, hidden_size, layers, batch_first=True))
+        self.head = nn.Linear(hidden_size, DIGITS)
+
+    @property
+    def recurrent(self) -> nn.Module:
+        return getattr(self, self.cell)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out, _ = self.gru(x)
+        out, _ = self.recurrent(x)
         return self.head(out[:, -1])
 
 
@@ -42,6 +51,8 @@ class DigitClassifier(nn.Module):
 class Training:
     """How the network is trained; equal settings and data give the same weights."""
 
+    cell: str = "gru"
+    layers: int = 1
     hidden_size: int = 64
     epochs: int = 30
     batch_size: int = 64
@@ -68,7 +79,7 @@ def train(data: SpokenDigits, training: Training | None = None) -> DigitClassifi
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
-        model = DigitClassifier(training.hidden_size)
+        model = DigitClassifier(training.hidden_size, training.cell, training.layers)
         if path.is_file():
             safetensors.torch.load_model(model, path)
             return model.eval()
@@ -97,12 +108,13 @@ def _fit(model: DigitClassifier, data: SpokenDigits, training: Training) -> None
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, steps)
     dropout = nn.Dropout(training.dropout)
     best, kept = float("inf"), {}
-    description = f"Training GRU-{training.hidden_size} on {len(data.train)} spoken digits"
+    name = f"{CELLS[training.cell].__name__}-{training.hidden_size}"
+    description = f"Training {name} on {len(data.train)} spoken digits"
     epochs = range(training.epochs)
     for _ in track(epochs, description=description, console=Console(stderr=True)):
         for x, ends, labels in _batches(data.train, training.batch_size):
             x = x + training.noise * torch.randn_like(x)
-            out, _ = model.gru(x)  # a GRU's output does not depend on what follows
+            out, _ = model.recurrent(x)  # whose output does not depend on what follows
             last = out[torch.arange(len(x)), ends]
             loss = nn.functional.cross_entropy(model.head(dropout(last)), labels)
             optimizer.zero_grad()
