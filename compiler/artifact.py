@@ -22,18 +22,9 @@ from .errors import DeltaloomError, ModelFileError
 from .fixed import width_for
 from .integer import IntegerLayer, IntegerNetwork
 from .packing import NATIVE, pack, packed_bytes, unpack
-from .structure import (
-    Tensors,
-    describe,
-    encoding_of,
-    integer,
-    mapping,
-    paths_of,
-    rebuild,
-    record,
-    sequence,
-    tensors_of,
-)
+from .plain_values import integer, mapping, record, sequence
+from .rebuild import rebuild
+from .structure import Tensors, describe, encoding_of, paths_of, tensors_of
 
 __all__ = ["ModelBytes", "load", "model_bytes", "save"]
 

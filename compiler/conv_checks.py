@@ -1,5 +1,6 @@
 """The rules that the convolutions of every integer layer keep."""
 
+from .check_rules import require
 from .convolution import Convolution
 from .graph import Affine, Graph, Input
 
@@ -7,11 +8,6 @@ __all__ = ["check_convolutions"]
 
 MAX_SIDE = 1 << 16
 MAX_WINDOWS = 1 << 28
-
-
-def require(condition: bool, sentence: str) -> None:
-    if not condition:
-        raise ValueError(sentence)
 
 
 def check_convolutions(layer: str, graph: Graph) -> None:

@@ -1,58 +1,19 @@
 """The gate pipeline: the element-wise part of a cell graph, a unit a cycle."""
 
 import numpy as np
-from amaranth.hdl import Const, Module, Mux, Signal, signed
+from amaranth.hdl import Module, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..compiler.fixed import Format, half_unit, width_for
-from ..compiler.graph import (
-    Activation,
-    Add,
-    Affine,
-    Inverse,
-    Mul,
-    Multiple,
-    Reduce,
-    Rescale,
-    Scale,
-    State,
-    Sub,
-)
+from ..compiler.graph import State
 from .delay import delayed
-from .inverse import Inverse as FixedInverse
-from .multiplier import Multiplier
-from .pwl import Activation as PiecewiseLinear
+from .gate_bias import bias_layout, bias_table
+from .gate_operations import operate
 from .ram_style import ram_attributes
 from .rescale import Rescale as Narrow
 from .rescale import shape_of
-from .scalar_multiplier import ScalarMultiplier
 
-__all__ = ["GatePipeline", "bias_layout", "imported"]
-
-
-def bias_table(schedule):
-    """By affine node of a stage, in row order: what is added to its sums, int64 (channels,).
-
-    The bias and, so that it costs nothing, the half that rounding to the next format adds.
-    """
-    layer, graph = schedule.layer, schedule.layer.graph
-    found = {}
-    for position in (position for row in schedule.rows for position in row):
-        affine, target = graph.nodes[position], graph.nodes[graph.readers(position)[0]]
-        shift = affine.format.frac - target.format.frac
-        found[affine.name] = layer.biases[affine.name] + half_unit(shift)
-    return found
-
-
-def bias_layout(schedule):
-    """A unit's word in the bias memory."""
-    return data.StructLayout(
-        {
-            name: signed(width_for(int(values.min()), int(values.max())))
-            for name, values in bias_table(schedule).items()
-        }
-    )
+__all__ = ["GatePipeline", "imported"]
 
 
 def imported(stage):
@@ -292,66 +253,7 @@ class GatePipeline(wiring.Component):
 
     def _connect(self, m, position, node):
         layer, times = self._schedule.layer, self._schedule.times
-        nodes = layer.graph.nodes
         enter = max(times[operand] for operand in node.operands)
         operands = [self._at(m, operand, enter) for operand in node.operands]
-        formats = [nodes[operand].format for operand in node.operands]
-        scalars = layer.graph.scalars
-        match node:
-            case Rescale():
-                source = formats[0]
-                rounded = isinstance(nodes[node.operand], Affine)
-                if rounded:
-                    source = Format(len(operands[0]), source.frac)
-                unit = Narrow(source, node.format, rounded=rounded)
-                m.submodules[node.name] = unit
-                m.d.comb += unit.i.eq(operands[0])
-                value = unit.o
-            case Activation(function="relu"):
-                value = Signal(shape_of(node.format), name=node.name)
-                m.d.comb += value.eq(Mux(operands[0] < 0, 0, operands[0]))
-            case Activation(function="abs"):
-                value = Signal(shape_of(node.format), name=node.name)
-                m.d.comb += value.eq(Mux(operands[0] < 0, -operands[0], operands[0]))
-            case Multiple():
-                factor = Const(node.factor, signed(node.factor.bit_length() + 1))
-                value = self._multiply(m, node, operands[0], factor, position in scalars)
-            case Reduce():
-                value = self._sum(m, node, operands[0], enter)
-            case Inverse():
-                m.submodules[node.name] = unit = FixedInverse(layer.inverse(node))
-                m.d.comb += unit.i.eq(operands[0])
-                value = unit.o
-            case Activation():
-                m.submodules[node.name] = unit = PiecewiseLinear(layer.tables[node.name])
-                m.d.comb += unit.i.eq(operands[0])
-                value = unit.o
-            case Mul():
-                value = self._multiply(m, node, *operands, set(node.operands) <= scalars)
-            case Scale():
-                factor = Const(node.multiplier, signed(node.multiplier.bit_length() + 1))
-                value = self._multiply(m, node, operands[0], factor, False)
-            case Add() | Sub():
-                a, b = (
-                    operand << (node.format.frac - format.frac)
-                    for operand, format in zip(operands, formats, strict=True)
-                )
-                value = Signal(shape_of(node.format), name=node.name)
-                m.d.comb += value.eq(a + b if isinstance(node, Add) else a - b)
-            case _:
-                raise AssertionError(f"no hardware for {node}")
-        self._values[position, times[position]] = value
-
-    def _multiply(self, m, node, a, b, scalars):
-        kind = ScalarMultiplier if scalars else Multiplier
-        m.submodules[node.name] = unit = kind(len(a), len(b))
-        value = Signal(shape_of(node.format), name=node.name)
-        m.d.comb += [unit.a.eq(a), unit.b.eq(b), value.eq(unit.p)]
-        return value
-
-    def _sum(self, m, node, value, time):
-        """The running sum over a vector's units, which is whole when the last one has come."""
-        total = Signal(shape_of(node.format), name=node.name, reset_less=True)
-        with m.If(self.valid_at[time]):
-            m.d.sync += total.eq(Mux(self.unit_at[time] == 0, 0, total) + value)
-        return total
+        who = self.valid_at[enter], self.unit_at[enter]
+        self._values[position, times[position]] = operate(m, layer, position, operands, *who)

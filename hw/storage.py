@@ -11,7 +11,7 @@ from .conv_encoder import ends_depth, ends_width
 from .conv_spans import span_layout, table_layouts
 from .encoder import entry_layout, index_width
 from .engine import output_layout
-from .gates import bias_layout
+from .gate_bias import bias_layout
 from .lane_plan import sum_widths, weight_widths
 from .pwl import line_layout
 from .ram_style import in_block_ram
