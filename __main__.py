@@ -20,6 +20,7 @@ from .cli_data import read_labelled, read_sequences, write_outputs
 from .cli_display import DONE, FAILED, INTERRUPTED, Progress, complain, plain
 from .compiler.errors import DeltaloomError, ToolMissingError
 from .compiler.recipe import Recipe
+from .compiler.schedule import DEFAULT_LANES
 from .design import generate as generate_design
 from .model import load
 from .model import quantize as quantize_model
@@ -88,8 +89,12 @@ def simulate(options: argparse.Namespace, progress: Progress) -> Answer:
         "total_cycles": run.total_cycles,
         "cycles_per_timestep": run.total_cycles / steps,
     }
-    measured = {"utilization": run.utilization, "skipped": run.skipped}
-    tables = display.run_tables(summary, **measured)
+    measured = {
+        "utilization": run.utilization,
+        "skipped": run.skipped,
+        "activity": run.activity.to_dict(),
+    }
+    tables = display.run_tables(summary, run.utilization, run.activity)
     return Answer({**summary, "cycles": run.cycles, **measured}, tables)
 
 
@@ -125,11 +130,22 @@ def boards(options: argparse.Namespace, progress: Progress) -> Answer:
 
 
 def evaluate(options: argparse.Namespace, progress: Progress) -> Answer:
-    """Measure the accuracy of a quantized model on labelled data."""
+    """Measure the accuracy of a quantized model on labelled data, and what it skips."""
     model = load(options.model)
     x, labels = read_labelled(options.data)
-    data = {"sequences": len(x), "accuracy": model.accuracy(x, labels)}
-    return Answer(data, [display.facts(f"Golden model {options.model}", data)])
+    accuracy = model.accuracy(x, labels)
+    activity = model.activity(x, DEFAULT_LANES if options.lanes is None else options.lanes)
+    data = {
+        "sequences": len(x),
+        "accuracy": accuracy,
+        "operations_eliminated": activity.operations.eliminated,
+        "cycles_per_timestep": activity.cycles,
+    }
+    tables = [
+        display.facts(f"Golden model {options.model}", data),
+        display.activity_table(activity),
+    ]
+    return Answer({**data, "activity": activity.to_dict()}, tables)
 
 
 def load_module(place: str) -> Any:
@@ -198,6 +214,7 @@ COMMANDS: dict[Callable[[argparse.Namespace, Progress], Answer], list[tuple]] = 
     evaluate: [
         MODEL,
         argument("--data", required=True, metavar="D.npz", help=INPUT_HELP + ", and labels"),
+        argument("--lanes", type=lanes, help="of the cycle model; as for generate"),
     ],
 }
 

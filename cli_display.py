@@ -14,6 +14,7 @@ from rich.table import Table
 
 from .boards.catalogue import Board
 from .compiler.errors import DoesNotFitError, MismatchError
+from .sim.activity import Activity, LayerActivity
 
 __all__ = [
     "DONE",
@@ -21,6 +22,7 @@ __all__ = [
     "INTERRUPTED",
     "UNUSABLE",
     "Progress",
+    "activity_table",
     "board_table",
     "by_layer",
     "by_operand",
@@ -177,14 +179,28 @@ def layer_table(layers: list[dict[str, Any]]) -> Table:
     return table("Schedule", ["layer", *columns.values()], rows)
 
 
-def run_tables(summary: dict[str, Any], utilization: dict, skipped: dict) -> list[Table]:
-    """A simulation: its totals, and each layer's utilization and skipped columns."""
-    rows = [
-        [name, percent(share), *(percent(skipped[name].get(o, np.nan)) for o in ("x", "h"))]
-        for name, share in utilization.items()
-    ]
-    columns = ["layer", "lane utilization", "x columns skipped", "h columns skipped"]
-    return [facts("Simulation", summary), table("Layers", columns, rows)]
+def run_tables(summary: dict[str, Any], utilization: dict, activity: Activity) -> list[Table]:
+    """A simulation: its totals, each layer's utilization, and what was skipped."""
+    rows = [[name, percent(share)] for name, share in utilization.items()]
+    lanes = table("Lanes", ["layer", "utilization"], rows)
+    return [facts("Simulation", summary), lanes, activity_table(activity)]
+
+
+def activity_table(activity: Activity) -> Table:
+    """What each layer and all together left out: columns by operand, operations, weight reads."""
+    names = list(activity.columns)
+    columns = [f"{name} columns" for name in names]
+    columns += ["all columns", "operations", "weight accesses"]
+
+    def row(name: str, found: Activity | LayerActivity) -> list[str]:
+        shares = [found.columns.get(operand) for operand in names]
+        shares += [found.together, found.operations, found.words]
+        return [name, *("-" if share is None else percent(share.eliminated) for share in shares)]
+
+    rows = [row(name, layer) for name, layer in activity.layers.items()]
+    if len(rows) > 1:
+        rows.append(row("all layers", activity))
+    return table("Eliminated", ["layer", *columns], rows)
 
 
 def board_table(boards: list[Board]) -> Table:

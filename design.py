@@ -18,20 +18,17 @@ from .boards import budget, catalogue, flow
 from .boards.catalogue import Board
 from .boards.report import Report
 from .compiler.errors import DeltaloomError, UnsupportedError
-from .compiler.schedule import Schedule, schedule
+from .compiler.schedule import DEFAULT_LANES, Schedule, schedule
 from .compiler.target import GENERIC
 from .hw.accelerator import Accelerator
 from .model import QuantizedModel
-from .sim import cxxrtl, cycles, golden, icarus, pysim, result, tools, verilator
+from .sim import activity, cxxrtl, cycles, golden, icarus, pysim, result, tools, verilator
 from .sim.choice import fastest
 from .sim.result import Run
 from .sim.sequences import random_sequences
 from .sim.stimulus import Ports, Simulator, random_stalls
 
 __all__ = ["Check", "Design", "generate"]
-
-DEFAULT_LANES = 32
-"""Lanes of a design without a board, as far as its gates have rows for them."""
 
 Progress = Callable[[str], None]
 
@@ -163,6 +160,9 @@ class Design:
             step_cycles=by_sequence if ragged else np.stack(by_sequence),
             utilization=used,
             skipped=skipped,
+            activity=activity.measure(
+                network, expected.traces, lengths, self.schedule, int(delivered[-1]) + 1
+            ),
             saturated={
                 name: {node: count for node, count in trace.saturated.items() if count}
                 for name, trace in expected.traces.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ from .compiler.network import Network
 from .compiler.pwl import worst_error
 from .compiler.quantize import quantize as quantize_network
 from .compiler.recipe import Recipe
-from .sim import golden
+from .compiler.schedule import DEFAULT_LANES, schedule
+from .sim import activity, cycles, golden
+from .sim.activity import Activity
 
 if TYPE_CHECKING:
     import torch
@@ -121,6 +124,29 @@ class QuantizedModel:
             raise DeltaloomError(f"Labels must be integers from 0 to {size - 1}")
         found = np.concatenate([np.reshape(part, (-1, size)) for part in outputs])
         return float(np.mean(found.argmax(axis=1) == wanted))
+
+    def activity(self, x: Any, lanes: int | Mapping[str, int] = DEFAULT_LANES) -> Activity:
+        """What of the network's work the data leave to do.
+
+        Parameters
+        ----------
+        x : array or list of arrays
+            As the call takes it; the sequences follow each other without a pause.
+        lanes : int or mapping of str to int
+            As :func:`~deltaloom.generate` takes them, for reads of weight memories and cycles.
+
+        Returns
+        -------
+        Activity
+            Temporal sparsity by layer and operand, operations, reads of weight memories and
+            cycles a timestep, from the golden and the cycle model.
+        """
+        sequences = self.quantize_input(x)
+        lengths = [len(sequence) for sequence in sequences]
+        traces = golden.run(self.network, sequences, trace=True).traces
+        folded = schedule(self.network, lanes)
+        delivered = cycles.predict(self.network, folded, traces, lengths).delivered
+        return activity.measure(self.network, traces, lengths, folded, int(delivered[-1]) + 1)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model as one safetensors file; equal models give equal bytes."""

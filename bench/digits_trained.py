@@ -9,7 +9,6 @@ from torch import nn
 
 import deltaloom as dl
 from deltaloom.examples import digits
-from deltaloom.sim import golden
 
 from .data import Clips, SpokenDigits
 from .digits import CALIBRATION_CLIPS, correct
@@ -108,21 +107,8 @@ def _fit(prepared: nn.Module, data: SpokenDigits, tuning: FineTuning) -> None:
 
 
 def kept(model: dl.QuantizedModel, clips: Clips) -> float:
-    """Share of the columns of all products that are not skipped, each as the rows it has."""
-    run = golden.run(model.network, model.quantize_input(clips.features), trace=True)
-    fired = total = 0
-    lengths = [len(clip) for clip in clips.features]
-    for layer in model.network.computing:
-        steps = sum(model.network.steps(layer, lengths))
-        for operand in layer.operands:
-            rows = sum(
-                len(weights)
-                for key, weights in layer.weights.items()
-                if key.split(".")[1] == operand.name
-            )
-            fired += rows * int(run.traces[layer.name].fired[operand.name].sum())
-            total += rows * operand.size * steps
-    return fired / total
+    """Share of the operations that are not skipped."""
+    return 1 - model.activity(clips.features).operations.eliminated
 
 
 def figures(result: dict[str, Any]) -> list[Figure]:

@@ -20,6 +20,7 @@ from .stage_schedule import (
 from .target import GENERIC, Target
 
 __all__ = [
+    "DEFAULT_LANES",
     "DRAIN_LATENCY",
     "ENCODER_LATENCY",
     "ENTRY_LATENCY",
@@ -28,6 +29,9 @@ __all__ = [
     "most_useful_lanes",
     "schedule",
 ]
+
+DEFAULT_LANES = 32
+"""Lanes of a design without a board, as far as its gates have rows for them."""
 
 RECEIVER_LATENCY = 2  # stream to encoder, while the element's hat is read
 QUEUE_LATENCY = 2  # output queue, from its entrance to its exit

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from ..compiler.errors import MismatchError
-from ..compiler.graph import Affine
-from ..compiler.integer import IntegerLayer, IntegerNetwork, Operand
+from ..compiler.integer import IntegerLayer, IntegerNetwork
 from ..compiler.schedule import Schedule
+from .activity import Activity, rows_of, uses_of
 from .cycles import CycleRun
 from .golden import LayerTrace
 from .stimulus import Capture, Stimulus
@@ -34,6 +34,8 @@ class Run:
         By layer: useful multiply-accumulates / (lanes * cycles), over the second half of the run.
     skipped : dict of str to dict of str to float
         By layer and operand: share of columns skipped.
+    activity : Activity
+        Columns, operations and reads of weight memories that were kept, of all timesteps.
     saturated : dict of str to dict of str to int
         By layer and rounding: values that its format cut off, where there are any.
     simulator : str
@@ -48,6 +50,7 @@ class Run:
     step_cycles: Any
     utilization: dict[str, float]
     skipped: dict[str, dict[str, float]]
+    activity: Activity
     saturated: dict[str, dict[str, int]]
     simulator: str
     total_cycles: int
@@ -110,23 +113,10 @@ def useful_products(layer: IntegerLayer, trace: LayerTrace, lengths: list[int]) 
     """Multiply-accumulates that a layer's lists ask for in each timestep, in stream order."""
     counts = []
     for operand in layer.operands:
-        rows = sum(
-            affine.rows
-            for _, affine in layer.graph.of(Affine)
-            for path in affine.paths
-            if path.operand == operand.node
-        )
+        rows = rows_of(layer, operand)
         fired = (trace.fired[operand.name] * uses_of(operand)).sum(axis=2) * rows
         counts.append(np.concatenate([fired[n, :length] for n, length in enumerate(lengths)]))
     return np.sum(counts, axis=0)
-
-
-def uses_of(operand: Operand) -> np.ndarray | int:
-    """In how many windows each element of an operand is, int64 (size,)."""
-    if operand.convolution is None:
-        return 1
-    elements = operand.convolution.elements(operand.channels)
-    return np.bincount(elements.ravel(), minlength=operand.size + 1)[: operand.size]
 
 
 def utilization(

@@ -10,6 +10,7 @@ import pytest
 import deltaloom
 from deltaloom import design as design_module
 from deltaloom.__main__ import main
+from deltaloom.cli_data import read_labelled
 from deltaloom.boards import flow
 from deltaloom.boards import tools as board_tools
 from deltaloom.boards.report import Cells, Report
@@ -173,6 +174,7 @@ def test_simulate(call, shared, tmp_path):
     assert (found["sequences"], found["timesteps"]) == (4, 24)
     assert found["cycles_per_timestep"] == found["total_cycles"] / 24
     assert set(found["skipped"]["gru.0"]) == {"x", "h"}
+    assert found["activity"]["operations_eliminated"] >= 0
     model = deltaloom.load(shared / "model.safetensors")
     with np.load(tmp_path / "y.npz") as written, np.load(shared / "x.npz") as data:
         np.testing.assert_array_equal(written["outputs"], model(data["x"]))
@@ -236,6 +238,12 @@ def test_evaluate(call, shared):
     assert status == 0
     assert found["sequences"] == 4
     assert 0 < found["accuracy"] < 1
+    x, _ = read_labelled(str(shared / "labelled.npz"))
+    activity = deltaloom.load(shared / "model.safetensors").activity(x)
+    assert found["activity"] == activity.to_dict()
+    assert found["cycles_per_timestep"] == activity.cycles
+    assert call(*words, "--lanes", "1")[1]["cycles_per_timestep"] > activity.cycles
+    assert "weight" in call(*words[:-1])[1]
 
 
 def test_version_and_module():
