@@ -72,9 +72,10 @@ class Recipe:
         mantissa of 16 bits that all paths of a gate share and a multiplier of the gate pipeline
         takes up.
     rounding : str
-        Of weights: ``nearest``, or ``stochastic`` (Courbariaux et al. 2015).
+        Of weights: ``nearest``, or ``stochastic`` (Courbariaux et al. 2015), where a model is
+        quantized after training by one draw, and one in training by a fresh draw each time.
     seed : int
-        Of stochastic rounding; the same seed gives the same weights.
+        Of stochastic rounding after training; the same seed gives the same weights.
     """
 
     weights: str = "int8"

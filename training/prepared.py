@@ -56,6 +56,10 @@ class Prepared(nn.Module):
     those of the last calibration. Dropout does nothing, and batch normalisation is part of
     the weights.
 
+    With ``rounding="stochastic"`` every forward pass in training mode draws all weights anew, from
+    torch's generator (Courbariaux et al. 2015, Lin et al. 2016, Alom et al. 2018); in evaluation
+    mode, and in the model that is frozen, they are the nearest levels, the likeliest draw.
+
     Parameters
     ----------
     plan : Plan
@@ -108,8 +112,9 @@ class Prepared(nn.Module):
         return self.ranges.step(place) if self.ranges else None
 
     def network(self) -> IntegerNetwork:
-        """The integer network that the forward pass computes."""
-        return round_network(replace(self._plan, network=self._float_network()))
+        """The integer network that the forward pass computes in evaluation mode."""
+        recipe = replace(self.recipe, rounding="nearest")
+        return round_network(replace(self._plan, network=self._float_network(), recipe=recipe))
 
     @torch.no_grad()
     def _float_network(self) -> Network:
@@ -200,7 +205,7 @@ class Prepared(nn.Module):
         return found
 
     def _run(self, given: Arguments) -> _Pass:
-        plan, tables = self._plan, fit_tables(self.recipe)
+        plan, tables, recipe = self._plan, fit_tables(self.recipe), self._rounding()
         step = self._step((INPUT, "stream", ""))
         values = round_values(given.values, plan.streams[INPUT], self._dtype, step)
         found = _Pass({INPUT: (values, given.lengths)}, {}, {})
@@ -212,9 +217,7 @@ class Prepared(nn.Module):
             if isinstance(layer, Layer):
                 parameters, formats = self._parameters_of(layer), plan.cells[layer.name]
                 latent = parameters(formats, self._step)
-                integer = quantize_layer(
-                    _with_parameters(layer, latent), formats, tables, plan.recipe
-                )
+                integer = quantize_layer(_with_parameters(layer, latent), formats, tables, recipe)
                 straight = parameters.straight(latent, integer, formats, self._step)
                 states = self._signature.kept(layer.name)
                 steps = self._steps(integer) if self.ranges else {}
@@ -231,6 +234,12 @@ class Prepared(nn.Module):
                 values, lengths = run_stream_layer(layer, [v for v, _ in taken], lengths, step)
             found.streams[layer.name] = values, lengths
         return found
+
+    def _rounding(self) -> Recipe:
+        """The recipe that rounds the weights of a forward pass."""
+        if self.recipe.rounding == "stochastic" and self.training:
+            return replace(self.recipe, seed=int(torch.randint(1 << 32, ())))
+        return replace(self.recipe, rounding="nearest")
 
     def _steps(self, layer: IntegerLayer) -> dict[int, Tensor]:
         """By position of a rescale node: its step's exponent, the mean where several share it."""

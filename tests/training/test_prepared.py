@@ -34,12 +34,52 @@ def test_equals_the_quantized_model_in_every_bit(sequences, moved, recurrent, re
     torch.manual_seed(0)
     module = recurrent(5, 7, num_layers=2, batch_first=True)
     x = sequences(3, 11, 5)
-    prepared = moved(dl.prepare(module, recipe, x))
+    prepared = moved(dl.prepare(module, recipe, x)).eval()
     quantized = dl.quantize(prepared)
     found, _ = prepared(torch.from_numpy(2 * x))
     np.testing.assert_array_equal(quantized(2 * x), found.detach())
     with torch.no_grad():
         np.testing.assert_array_equal(prepared(torch.from_numpy(2 * x))[0], found.detach())
+
+
+@pytest.mark.parametrize("weights", ["binary", "ternary", "int3"])
+def test_stochastic_weights_are_drawn_anew_in_training_alone(sequences, weights):
+    torch.manual_seed(0)
+    x = torch.from_numpy(sequences(2, 9, 4))
+    module = nn.GRU(4, 6, batch_first=True)
+    prepared = dl.prepare(module, dl.Recipe(weights, rounding="stochastic"), x)
+
+    def drawn(seed):
+        torch.manual_seed(seed)
+        return [prepared(x)[0].detach() for _ in range(2)]
+
+    first, second = drawn(1)
+    assert not torch.equal(first, second)
+    np.testing.assert_array_equal(drawn(1), [first, second])
+    prepared.eval()
+    np.testing.assert_array_equal(prepared(x)[0].detach(), dl.quantize(prepared)(x))
+    nearest = dl.quantize(module, x, dl.Recipe(weights))
+    np.testing.assert_array_equal(dl.quantize(prepared)(x), nearest(x))
+
+
+def test_draws_of_stochastic_weights_average_to_the_float_ones(sequences, random_layer):
+    """A linear layer of one input, so that outputs are weights; its derivative is straight."""
+    layer = random_layer("y", Linear(1, 50))
+    recipe = dl.Recipe("binary", "int16", rounding="stochastic", clip="minmax")
+    prepared = dl.prepare(Network((layer,)), recipe, np.full((1, 1, 1), 4.0))
+    torch.manual_seed(0)
+    latent = prepared.get_parameter("cells.y.y.x.value")
+    bias = prepared.get_parameter("cells.y.y.bias.value")
+    with torch.no_grad():
+        bias.zero_()
+    one = torch.ones(1, 400, 1)
+    weights, draws = latent.detach()[:, 0], [prepared(one)[0, 0].detach() for _ in range(400)]
+    level = draws[0].abs().max()
+    np.testing.assert_allclose(torch.stack(draws).abs(), level.expand(400, 50), rtol=1e-3)
+    deviation = torch.sqrt(level**2 - weights**2) / 20  # of the mean of 400 draws
+    assert ((torch.stack(draws).mean(dim=0) - weights).abs() < 4 * deviation + 1e-3).all()
+    prepared(one).sum().backward()
+    np.testing.assert_allclose(latent.grad, 400.0, rtol=1e-3)
 
 
 def test_starts_as_quantization_after_training_ends(sequences):
