@@ -264,7 +264,15 @@ class Graph:
 
     def readers(self, position: int) -> list[int]:
         """Positions of the nodes that read this one in the same timestep."""
-        return [p for p, node in enumerate(self.nodes) if position in node.operands]
+        return list(self._readers.get(position, ()))
+
+    @cached_property
+    def _readers(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for reader, node in enumerate(self.nodes):
+            for operand in dict.fromkeys(node.operands):
+                found.setdefault(operand, []).append(reader)
+        return found
 
     def only_multiplied(self, position: int) -> bool:
         """Whether matrix-vector products, and nothing else, read a node."""
