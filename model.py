@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,14 @@ from .compiler import artifact
 from .compiler.encodings import UNIT_MULTIPLIER, Integers
 from .compiler.errors import DeltaloomError, UnsupportedError
 from .compiler.evaluate import as_sequences
-from .compiler.graph import Affine, Scale
+from .compiler.graph import Affine, Scale, State
 from .compiler.integer import IntegerLayer, IntegerNetwork
 from .compiler.network import Network
 from .compiler.pwl import worst_error
 from .compiler.quantize import quantize as quantize_network
 from .compiler.recipe import Recipe
 from .compiler.schedule import DEFAULT_LANES, schedule
+from .compiler.states import load_states, quantize_states
 from .sim import activity, cycles, golden
 from .sim.activity import Activity
 
@@ -27,7 +29,29 @@ if TYPE_CHECKING:
 
     from .training.prepared import Prepared
 
-__all__ = ["QuantizedModel", "load", "prepare", "quantize"]
+__all__ = ["ModelRun", "QuantizedModel", "load", "prepare", "quantize"]
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """What the golden model says of sequences.
+
+    Parameters
+    ----------
+    outputs, integers : numpy.ndarray or list of numpy.ndarray
+        As :meth:`QuantizedModel.__call__` and :meth:`QuantizedModel.integer` give them.
+    states, integer_states : dict of str to dict of str to numpy.ndarray
+        By layer and state, (batch, size): what each sequence's last timestep leaves, as real
+        numbers and as integers.
+    saturated_states : dict of str to dict of str to int
+        By layer and state that was given: values that its format cut off.
+    """
+
+    outputs: Any
+    integers: Any
+    states: dict[str, dict[str, np.ndarray]]
+    integer_states: dict[str, dict[str, np.ndarray]]
+    saturated_states: dict[str, dict[str, int]]
 
 
 class QuantizedModel:
@@ -42,7 +66,7 @@ class QuantizedModel:
     def __init__(self, network: IntegerNetwork):
         self.network = network
 
-    def __call__(self, x: Any) -> np.ndarray | list[np.ndarray]:
+    def __call__(self, x: Any, states: Any = None) -> np.ndarray | list[np.ndarray]:
         """Outputs as real numbers.
 
         Parameters
@@ -50,6 +74,9 @@ class QuantizedModel:
         x : array or list of arrays
             NumPy or torch, float: (batch, time, features), or a list of (time, features). Values
             beyond the input format saturate, as they would in hardware.
+        states : mapping of str to mapping of str to array, optional
+            By layer and state, float (batch, size): what the sequences start from. What is left
+            out starts as the model says, from zero if it says nothing.
 
         Returns
         -------
@@ -57,12 +84,44 @@ class QuantizedModel:
             Float64 (batch, time, outputs), or a list of (time, outputs) if ``x`` is a list;
             (batch, outputs) in both cases if the network gives one vector a sequence.
         """
-        return self.to_float(self.integer(x))
+        return self.run(x, states).outputs
 
-    def integer(self, x: Any) -> np.ndarray | list[np.ndarray]:
-        """Outputs as raw integers of the output format: as the call gives them, but int64."""
+    def run(self, x: Any, states: Any = None) -> ModelRun:
+        """Outputs, and the states that the sequences leave; takes what the call takes."""
         sequences = self.quantize_input(x)
-        return self.shape_outputs(golden.run(self.network, sequences).outputs, x)
+        given, cut = quantize_states(self.network, states, len(sequences))
+        found = golden.run(self.network, sequences, given)
+        integers = self.shape_outputs(found.outputs, x)
+        return ModelRun(
+            outputs=self.to_float(integers),
+            integers=integers,
+            states=self.states_to_float(found.states),
+            integer_states=found.states,
+            saturated_states=cut,
+        )
+
+    def integer(self, x: Any, states: Any = None) -> np.ndarray | list[np.ndarray]:
+        """Outputs as raw integers of the output format: as the call gives them, but int64.
+
+        ``states``, by layer and state, are integers (batch, size) of the states' formats.
+        """
+        sequences = self.quantize_input(x)
+        given = load_states(self.network, states, len(sequences))
+        return self.shape_outputs(golden.run(self.network, sequences, given).outputs, x)
+
+    def states_to_float(
+        self, states: Mapping[str, Mapping[str, np.ndarray]]
+    ) -> dict[str, dict[str, np.ndarray]]:
+        """Real values of integer states, by layer and state."""
+        return {
+            layer.name: {
+                state.name: state.format.dequantize(states[layer.name][state.name])
+                for _, state in layer.graph.of(State)
+                if state.format is not None
+            }
+            for layer in self.network.computing
+            if layer.name in states
+        }
 
     def quantize_input(self, x: Any) -> list[np.ndarray]:
         """Input integers of each sequence, int64 (time, features)."""
@@ -196,6 +255,8 @@ def quantize(
     model: torch.nn.Module | Network | str | PathLike[str],
     calibration: Any = None,
     recipe: Recipe | None = None,
+    *,
+    states: Any = None,
 ) -> QuantizedModel:
     """Quantize a trained network after training, or freeze one that was trained in integers.
 
@@ -211,6 +272,8 @@ def quantize(
         (time, features).
     recipe : Recipe, optional
         Widths, clipping, skipping. Left out: 8 bits, nothing skipped.
+    states : mapping of str to mapping of str to array, optional
+        By layer and state, float (batch, size): what the sample sequences start from.
 
     Raises
     ------
@@ -221,19 +284,19 @@ def quantize(
     """
     model = _read(model, calibration)
     if isinstance(model, Network):
-        return QuantizedModel(quantize_network(model, calibration, recipe))
+        return QuantizedModel(quantize_network(model, calibration, recipe, states))
     from .training.prepared import Prepared
 
     if isinstance(model, Prepared):
-        if calibration is not None or recipe is not None:
+        if calibration is not None or recipe is not None or states is not None:
             raise DeltaloomError(
-                "Model that was prepared must be quantized without calibration and recipe: it "
-                "has its own"
+                "Model that was prepared must be quantized without calibration, recipe and "
+                "states: it has its own"
             )
         return QuantizedModel(model.network())
     from .compiler.torch_frontend import from_torch
 
-    return QuantizedModel(quantize_network(from_torch(model), calibration, recipe))
+    return QuantizedModel(quantize_network(from_torch(model), calibration, recipe, states))
 
 
 def prepare(

@@ -81,7 +81,7 @@ Ranges = Mapping[tuple[str, str], Statistics]
 """Statistics by layer name and node name; :data:`STREAM` for what a layer or the input gives."""
 
 
-def calibrate(network: Network, x: Any) -> Ranges:
+def calibrate(network: Network, x: Any, states: Any = None) -> Ranges:
     """Run the float network on sample data and summarise every node's values.
 
     Parameters
@@ -90,6 +90,8 @@ def calibrate(network: Network, x: Any) -> Ranges:
         Float network.
     x : array or sequence of arrays
         NumPy or torch, (batch, time, features); or a list of (time, features).
+    states : mapping of str to mapping of str to array, optional
+        What the sequences start from, as :func:`~deltaloom.compiler.evaluate.evaluate` takes it.
     """
     found: dict[tuple[str, str], Statistics] = {}
 
@@ -104,5 +106,5 @@ def calibrate(network: Network, x: Any) -> Ranges:
     except DeltaloomError as error:
         raise DeltaloomError(f"Calibration data are unusable: {error}") from error
     with np.errstate(over="ignore", invalid="ignore"):
-        evaluate(network, sequences, observe, observe_stream)
+        evaluate(network, sequences, observe, observe_stream, states=states)
     return found

@@ -1,8 +1,8 @@
 """The rules that every integer network keeps, whoever made it."""
 
-from .check_rules import check_format, require
+from .check_rules import check_array, check_format, require
 from .exact import MAX_EXACT, Interval
-from .graph import Affine, Constant
+from .graph import Affine, Constant, State
 from .integer import IntegerLayer, IntegerNetwork
 from .product_checks import check_accumulator, check_path, check_theta
 from .shape_checks import MAX_SIZE, check_shape
@@ -72,11 +72,22 @@ def check_layer(layer: IntegerLayer) -> None:
     check_names("constants", layer, constants, set(layer.constants))
     tabled = {node.name for node in graph.nodes if node.table is not None}
     check_names("tables", layer, tabled, set(layer.tables))
+    check_initial(layer)
     for affine in affines:
         check_accumulator(layer, affine)
     intervals: list[Interval] = []
     for node in graph.nodes:
         intervals.append(check_value(layer, node, intervals))
+
+
+def check_initial(layer: IntegerLayer) -> None:
+    states = {state.name: state for _, state in layer.graph.of(State)}
+    for name, values in layer.initial.items():
+        what = f"Initial state {layer.name}.{name}"
+        require(name in states, f"{what} must name a state, which are {sorted(states)}")
+        check_array(what, values, (states[name].size,))
+        format = states[name].format
+        require(format is not None and format.holds(values), f"{what} must be within {format}")
 
 
 def check_names(what: str, layer: IntegerLayer, wanted: set[str], got: set[str]) -> None:

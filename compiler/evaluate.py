@@ -1,7 +1,7 @@
 """The float interpreter of cell graphs: what a network computes before anything is quantized."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,20 @@ from .graph import (
 from .inverse import inverse
 from .layout import Layout
 from .network import Layer, Network
+from .states import as_states
 from .stream_values import evaluate_stream_layer
 from .wiring import INPUT, sources_of
 
-__all__ = ["Layout", "Observer", "StreamObserver", "as_sequences", "evaluate", "state_dependent"]
+__all__ = [
+    "FloatRun",
+    "Layout",
+    "Observer",
+    "StreamObserver",
+    "as_sequences",
+    "evaluate",
+    "run",
+    "state_dependent",
+]
 
 Observer = Callable[[Layer, Node, np.ndarray], None]
 """Takes a layer, one of its graph's nodes and the node's values, float64 (rows, size)."""
@@ -40,11 +50,21 @@ StreamObserver = Callable[[str, np.ndarray], None]
 FUNCTIONS = pwl.FUNCTIONS | {"relu": lambda x: np.maximum(x, 0.0), "abs": np.abs}
 
 
+@dataclass(frozen=True)
+class FloatRun:
+    """Outputs as :func:`evaluate` gives them, and by layer and state what each sequence leaves."""
+
+    outputs: np.ndarray | list[np.ndarray]
+    states: dict[str, dict[str, np.ndarray]]
+
+
 def evaluate(
     network: Network,
     x: Any,
     observe: Observer | None = None,
     observe_stream: StreamObserver | None = None,
+    *,
+    states: Any = None,
 ) -> np.ndarray | list[np.ndarray]:
     """Run the network in float64.
 
@@ -62,6 +82,9 @@ def evaluate(
         from. A layer's nodes are all in memory at that moment.
     observe_stream : callable, optional
         Called as ``observe_stream(name, values)`` for the input and the output of every layer.
+    states : mapping of str to mapping of str to array, optional
+        By layer and state, (batch, size): what the sequences start from. What is left out starts
+        as the layer says, from zero if it says nothing.
 
     Returns
     -------
@@ -69,7 +92,21 @@ def evaluate(
         Float64 (batch, time, outputs), or a list of (time, outputs) if ``x`` is a list;
         (batch, outputs) in both cases if the network gives one vector a sequence.
     """
+    return run(network, x, observe, observe_stream, states=states).outputs
+
+
+def run(
+    network: Network,
+    x: Any,
+    observe: Observer | None = None,
+    observe_stream: StreamObserver | None = None,
+    *,
+    states: Any = None,
+) -> FloatRun:
+    """As :func:`evaluate`, with the states that are left."""
     sequences = as_sequences(x, network.input_size)
+    given = as_states(states, network.computing, len(sequences))
+    finals = {}
     flow = Layout.of([len(sequence) for sequence in sequences])
     streams = {INPUT: (np.concatenate(list(sequences))[flow.source], flow)}
     if observe_stream:
@@ -78,7 +115,9 @@ def evaluate(
         taken = [streams[source] for source in sources]
         if isinstance(layer, Layer):
             rows, layout = taken[0]
-            rows = _evaluate_layer(layer, rows, layout, observe)
+            rows, left = _evaluate_layer(layer, rows, layout, observe, given.get(layer.name, {}))
+            if left:
+                finals[layer.name] = left
         else:
             rows, layout = evaluate_stream_layer(layer, [rows for rows, _ in taken], taken[0][1])
         if observe_stream:
@@ -86,9 +125,9 @@ def evaluate(
         streams[layer.name] = rows, layout
     rows = layout.in_order(rows)
     if network.once:
-        return rows
+        return FloatRun(rows, finals)
     outputs = np.split(rows, layout.ends[:-1])
-    return np.stack(outputs) if isinstance(sequences, np.ndarray) else outputs
+    return FloatRun(np.stack(outputs) if isinstance(sequences, np.ndarray) else outputs, finals)
 
 
 def as_sequences(x: Any, features: int) -> np.ndarray | list[np.ndarray]:
@@ -136,9 +175,16 @@ def state_dependent(graph: Graph) -> frozenset[int]:
 
 
 def _evaluate_layer(
-    layer: Layer, x: np.ndarray, layout: Layout, observe: Observer | None
-) -> np.ndarray:
-    """All rows of the layer's output; what no state reaches is computed for all rows at once."""
+    layer: Layer,
+    x: np.ndarray,
+    layout: Layout,
+    observe: Observer | None,
+    given: Mapping[str, np.ndarray],
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """All rows of the layer's output, and the states that are left.
+
+    What no state reaches is computed for all rows at once.
+    """
     graph = layer.graph
     dependent = state_dependent(graph)
     states = [position for position, _ in graph.of(State)]
@@ -166,7 +212,11 @@ def _evaluate_layer(
 
     kept = dependent if observe else dependent & {graph.output}
     results = {p: np.empty((len(x), graph.nodes[p].size)) for p in kept}
-    previous = {p: np.zeros((layout.alive[0], graph.nodes[p].size)) for p in states}
+    previous = {}
+    for position, state in graph.of(State):
+        start = given.get(state.name, layer.initial.get(state.name, np.zeros(state.size)))
+        previous[position] = np.broadcast_to(start, (len(layout.ends), state.size))[layout.order]
+    left = {position: state.astype(np.float64) for position, state in previous.items()}
     end = 0
     for count in layout.alive if dependent else ():
         rows = slice(end, end + count)
@@ -178,13 +228,16 @@ def _evaluate_layer(
         for position in kept:
             results[position][rows] = now[position]
         previous = {p: now[n] for p, n in zip(states, graph.next_states, strict=True)}
+        for position, state in previous.items():
+            left[position][:count] = state
         end += count
 
     values |= results
     if observe:
         for position, node in enumerate(graph.nodes):
             observe(layer, node, values[position])
-    return values[graph.output]
+    back = np.argsort(layout.order)
+    return values[graph.output], {graph.nodes[p].name: state[back] for p, state in left.items()}
 
 
 def _operate(

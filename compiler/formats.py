@@ -100,8 +100,16 @@ def _operand_formats(
 
 
 def _following(layer: Layer, state: int, ranges: Ranges) -> Statistics:
-    """A state's values are those that are computed for it, the sequence's last one included."""
-    return ranges[layer.name, layer.graph.nodes[layer.graph.next_of(state)].name]
+    """A state's values are those that are computed for it, the sequence's last one included.
+
+    What sequences start from counts where it goes beyond them.
+    """
+    nodes = layer.graph.nodes
+    computed = ranges[layer.name, nodes[layer.graph.next_of(state)].name]
+    own = ranges[layer.name, nodes[state].name]
+    if own.low < min(computed.low, 0.0) or own.high > max(computed.high, 0.0):
+        return Statistics.merged([computed, own])
+    return computed
 
 
 def _state_formats(

@@ -1,7 +1,7 @@
 """The integer network: the artifact from which golden model, cycle model and hardware are made."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
@@ -137,6 +137,8 @@ class IntegerLayer:
         What is left out.
     theta : mapping of str to int
         By operand name; missing means zero.
+    initial : mapping of str to numpy.ndarray
+        Int64 (size,) by state: what a sequence starts from; missing means zero.
     """
 
     name: str
@@ -149,6 +151,13 @@ class IntegerLayer:
     skip: Skip
     theta: Mapping[str, int]
     sources: tuple[str, ...] = ()
+    initial: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def initial_state(self, state: State) -> np.ndarray:
+        """What every sequence starts from, unless a caller says otherwise; int64 (size,)."""
+        if state.name in self.initial:
+            return self.initial[state.name]
+        return np.zeros(state.size, dtype=np.int64)
 
     @property
     def input_format(self) -> Format:

@@ -44,6 +44,12 @@ class Layout:
         """Where each sequence begins in the concatenation; (sequences,)."""
         return np.concatenate([[0], self.ends[:-1]])
 
+    @property
+    def order(self) -> np.ndarray:
+        """Which sequence has each place of a timestep; (sequences,)."""
+        found: np.ndarray = np.argsort(self.starts - self.ends, kind="stable")
+        return found
+
     def in_order(self, rows: np.ndarray) -> np.ndarray:
         """Rows as the concatenation of the sequences, each in the order of time."""
         flat = np.empty_like(rows)

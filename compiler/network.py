@@ -1,12 +1,12 @@
 """The float network: layers that map streams of vectors to a stream of vectors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from .errors import DeltaloomError
-from .graph import Affine, Constant, Graph
+from .graph import Affine, Constant, Graph, State
 from .streams import (
     ArgMax,
     Concatenate,
@@ -65,6 +65,8 @@ class Layer:
     sources : tuple of str
         The layer whose output it takes; empty: the layer before it. ``"input"`` is the network's
         input.
+    initial : mapping of str to numpy.ndarray
+        Float64 (size,) by state: what a sequence starts from; missing means zero.
     """
 
     name: str
@@ -72,10 +74,22 @@ class Layer:
     graph: Graph
     parameters: Mapping[str, np.ndarray]
     sources: tuple[str, ...] = ()
+    initial: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Raise unless the parameters are finite and of the graph's shapes."""
+        """Raise unless parameters and initial states are finite and of the graph's shapes."""
         self.graph.check()
+        sizes = {state.name: state.size for _, state in self.graph.of(State)}
+        for name, values in self.initial.items():
+            if values.shape != (sizes.get(name),):
+                raise DeltaloomError(
+                    f"Initial state {self.name}.{name} must be a vector of a state's size, "
+                    f"not have shape {values.shape}"
+                )
+            if not np.all(np.isfinite(values)):
+                raise DeltaloomError(
+                    f"Initial state {self.name}.{name} must be finite; it holds NaN or infinity"
+                )
         shapes = parameter_shapes(self.graph)
         if set(shapes) != set(self.parameters):
             raise DeltaloomError(

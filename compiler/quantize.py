@@ -9,7 +9,7 @@ from .checks import check_network
 from .errors import DeltaloomError, UnsupportedError
 from .fixed import Format
 from .formats import LayerFormats, choose_formats, fit_tables
-from .graph import Affine, Constant
+from .graph import Affine, Constant, State
 from .integer import IntegerLayer, IntegerNetwork, Skip
 from .legalise import legalise, prune
 from .network import Layer, Network
@@ -44,7 +44,9 @@ class Plan:
     streams: Mapping[str, Format]
 
 
-def quantize(network: Network, calibration: Any, recipe: Recipe | None = None) -> IntegerNetwork:
+def quantize(
+    network: Network, calibration: Any, recipe: Recipe | None = None, states: Any = None
+) -> IntegerNetwork:
     """Post-training quantization (Rezk et al. 2022: narrow matrix-vector inputs, wide the rest).
 
     Parameters
@@ -55,11 +57,13 @@ def quantize(network: Network, calibration: Any, recipe: Recipe | None = None) -
         Sample data, NumPy or torch: (batch, time, features), or a list of (time, features).
     recipe : Recipe, optional
         What to do; the defaults if left out.
+    states : mapping of str to mapping of str to array, optional
+        By layer and state, (batch, size): what the sample sequences start from.
     """
-    return round_network(make_plan(network, calibration, recipe or Recipe()))
+    return round_network(make_plan(network, calibration, recipe or Recipe(), states))
 
 
-def make_plan(network: Network, calibration: Any, recipe: Recipe) -> Plan:
+def make_plan(network: Network, calibration: Any, recipe: Recipe, states: Any = None) -> Plan:
     """Choose every format, from the ranges of values on the calibration data."""
     network.check()
     check_supported(network)
@@ -67,7 +71,7 @@ def make_plan(network: Network, calibration: Any, recipe: Recipe) -> Plan:
         tuple(pruned(layer) if isinstance(layer, Layer) else layer for layer in network.layers)
     )
     check_recipe(recipe, network)
-    ranges = calibrate(network, calibration)
+    ranges = calibrate(network, calibration, states)
     return Plan(network, recipe, *choose_formats(network, ranges, recipe))
 
 
@@ -116,7 +120,9 @@ def pruned(layer: Layer) -> Layer:
     parameters = {
         name: values for name, values in layer.parameters.items() if name.split(".")[0] in used
     }
-    return replace(layer, graph=graph, parameters=parameters)
+    kept = {state.name for _, state in graph.of(State)}
+    initial = {name: values for name, values in layer.initial.items() if name in kept}
+    return replace(layer, graph=graph, parameters=parameters, initial=initial)
 
 
 def quantize_layer(
@@ -141,4 +147,9 @@ def quantize_layer(
             operand: recipe.theta_of(layer.name, operand) for operand in sorted(formats.operands)
         },
         sources=layer.sources,
+        initial={
+            state.name: state.format.quantize(layer.initial[state.name])
+            for _, state in graph.of(State)
+            if state.format is not None and state.name in layer.initial
+        },
     )

@@ -3,7 +3,7 @@
 Reading trusts nothing: whatever is missing, surplus or of the wrong kind is a ``ValueError``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -105,6 +105,8 @@ def rebuild_layer(
 ) -> IntegerLayer:
     keys = {"name", "sources", "cell", "skip", "theta", "tables"}
     keys |= {"nodes", "next_states", "output"}
+    if isinstance(entry, dict) and "initial" in entry:
+        keys.add("initial")
     values = record(entry, f"Layer {index}", keys)
     name = text(values["name"], f"Name of layer {index}")
     what = f"Layer {name}"
@@ -144,7 +146,20 @@ def rebuild_layer(
             for operand, theta in mapping(values["theta"], f"Thresholds of {what}").items()
         },
         sources=rebuild_sources(values["sources"], what),
+        initial={
+            state: take(f"layer.{index}.{state}.initial")
+            for state in rebuild_initial(values.get("initial", []), nodes, what)
+        },
     )
+
+
+def rebuild_initial(value: object, nodes: Iterable[Node], what: str) -> list[str]:
+    """Names of the states that do not start from zero."""
+    states = {node.name for node in nodes if isinstance(node, State)}
+    found = [text(name, f"Initial states of {what}") for name in sequence(value, what)]
+    if not states.issuperset(found) or len(set(found)) < len(found):
+        raise ValueError(f"Initial states of {what} must each be one of its states")
+    return found
 
 
 def rebuild_stream_layer(index: int, entry: dict[str, Any]) -> StreamLayer:

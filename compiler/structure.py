@@ -43,6 +43,8 @@ def tensors_of(network: IntegerNetwork) -> Tensors:
             for group in (layer.biases, layer.constants):
                 for name, values in group.items():
                     found[f"layer.{index}.{name}"] = values
+            for name, values in layer.initial.items():
+                found[f"layer.{index}.{name}.initial"] = values
     return found
 
 
@@ -82,7 +84,9 @@ def describe(network: IntegerNetwork) -> dict[str, Any]:
 
 
 def describe_layer(layer: IntegerLayer, tables: list[PiecewiseLinear]) -> dict[str, Any]:
-    return {
+    """A layer; the states that it does not start from zero are named only where there are any."""
+    values = {"initial": sorted(layer.initial)} if layer.initial else {}
+    return values | {
         "name": layer.name,
         "sources": list(layer.sources),
         "cell": layer.cell,

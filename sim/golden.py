@@ -13,12 +13,13 @@ import numpy as np
 from ..compiler.errors import DeltaloomError
 from ..compiler.graph import Affine, Constant, Input, State
 from ..compiler.integer import IntegerLayer, IntegerNetwork, Operand, Skip
+from ..compiler.states import LoadedStates
 from ..compiler.wiring import INPUT
 from .elementwise import Step, Values, elementwise_step, integer_type
 from .gates import GateSums
 from .stream_golden import run_stream_layer
 
-__all__ = ["GoldenRun", "LayerTrace", "Watch", "run", "run_layer", "watch_layer"]
+__all__ = ["GoldenRun", "LayerRun", "LayerTrace", "Watch", "run", "run_layer", "watch_layer"]
 
 Array = np.ndarray
 CHUNK_ELEMENTS = 1 << 19  # pre-activations computed ahead of the recurrence: they stay in cache
@@ -43,18 +44,21 @@ class LayerTrace:
 
 @dataclass(frozen=True)
 class GoldenRun:
-    """Outputs of a network, and traces of its layers if they were asked for.
+    """Outputs and final states of a network, and traces of its layers if they were asked for.
 
     Parameters
     ----------
     outputs : list of numpy.ndarray
         For each sequence int64 (time, features); time is 1 where a layer gives one vector a
         sequence.
+    states : dict of str to dict of str to numpy.ndarray
+        By layer and state, int64 (batch, size): what each sequence's last timestep leaves.
     traces : dict of str to LayerTrace
         By layer name.
     """
 
     outputs: list[Array]
+    states: dict[str, dict[str, Array]]
     traces: dict[str, LayerTrace]
 
 
@@ -71,8 +75,18 @@ class Watch(Protocol):
         """
 
 
-def run(network: IntegerNetwork, sequences: Sequence[Array], *, trace: bool = False) -> GoldenRun:
-    """Run integer sequences, each (time, features), through every layer."""
+def run(
+    network: IntegerNetwork,
+    sequences: Sequence[Array],
+    states: LoadedStates | None = None,
+    *,
+    trace: bool = False,
+) -> GoldenRun:
+    """Run integer sequences, each (time, features), through every layer.
+
+    A state that a sequence is given counts exactly, whatever the threshold: its products are
+    summed in the first timestep.
+    """
     lengths = np.array([len(sequence) for sequence in sequences])
     if not len(lengths) or not lengths.all():
         raise DeltaloomError("Input must hold at least one sequence of at least one timestep")
@@ -91,41 +105,64 @@ def run(network: IntegerNetwork, sequences: Sequence[Array], *, trace: bool = Fa
             raise DeltaloomError(f"Input integers must lie within {network.input_format}")
         values[: lengths[place], place] = sequence
     traces = {}
+    finals = {}
     streams = {INPUT: (values, lengths)}
     for layer in network.layers:
         sources = network.sources[layer.name]
         taken = [streams[source] for source in sources]
         values, lengths = taken[0]
         if isinstance(layer, IntegerLayer):
-            values, found = run_layer(layer, values, lengths if trace else None)
-            if found is not None:
-                traces[layer.name] = found
+            found = run_layer(layer, values, lengths, states, trace=trace)
+            values = found.outputs
+            if found.states:
+                finals[layer.name] = found.states
+            if found.trace is not None:
+                traces[layer.name] = found.trace
         else:
             formats = [network.formats[source] for source in sources]
             values, lengths = run_stream_layer(layer, [v for v, _ in taken], formats, lengths)
         streams[layer.name] = values, lengths
     outputs = [values[:length, place] for place, length in enumerate(lengths)]
-    return GoldenRun(outputs, traces)
+    return GoldenRun(outputs, finals, traces)
+
+
+@dataclass(frozen=True)
+class LayerRun:
+    """Int64 outputs (time, batch, units) of a layer, of which timesteps beyond a sequence's length
+    mean nothing; by name, states (batch, size) that sequences leave; and what happened inside, if
+    that was asked for.
+    """
+
+    outputs: Array
+    states: dict[str, Array]
+    trace: LayerTrace | None
 
 
 def run_layer(
-    layer: IntegerLayer, values: Array, lengths: Array | None = None
-) -> tuple[Array, LayerTrace | None]:
-    """Run a layer over int64 (time, batch, features); traces it if ``lengths`` (batch,) is given.
-
-    Returns int64 (time, batch, units); timesteps beyond a sequence's length mean nothing.
-    """
-    if lengths is None:
-        return _LayerModel(layer, None).run(values)[0], None
-    counter = _Counter(values.shape[:2])
-    outputs, used = watch_layer(layer, values, counter)
+    layer: IntegerLayer,
+    values: Array,
+    lengths: Array,
+    states: LoadedStates | None = None,
+    *,
+    trace: bool = False,
+) -> LayerRun:
+    """Run a layer over int64 (time, batch, features), of sequences with ``lengths`` (batch,)."""
+    counter = _Counter(values.shape[:2]) if trace else None
+    model = _LayerModel(layer, counter)
+    outputs, used = model.run(values, states, lengths)
+    if counter is None:
+        return LayerRun(outputs, model.finals, None)
     living = np.arange(len(values))[:, None] < lengths
+    loaded = np.zeros(len(lengths), dtype=bool)
+    if states is not None and layer.name in states.values:
+        loaded = states.sequences
     fired = {
-        operand.name: _fired(layer, operand, used[operand.name]) & living[:, :, None]
+        operand.name: _fired(layer, operand, used[operand.name], loaded) & living[:, :, None]
         for operand in layer.operands
     }
     saturated = {name: int(count[living].sum()) for name, count in counter.saturated.items()}
-    return outputs, LayerTrace({name: f.swapaxes(0, 1) for name, f in fired.items()}, saturated)
+    found = LayerTrace({name: f.swapaxes(0, 1) for name, f in fired.items()}, saturated)
+    return LayerRun(outputs, model.finals, found)
 
 
 def watch_layer(
@@ -154,18 +191,22 @@ class _Counter:
         pass
 
 
-def _fired(layer: IntegerLayer, operand: Operand, used: Array) -> Array:
-    """Which columns are multiplied, given the values (time, batch, size) that they stand for."""
+def _fired(layer: IntegerLayer, operand: Operand, used: Array, loaded: Array) -> Array:
+    """Which columns are multiplied, given the values (time, batch, size) that they stand for.
+
+    ``loaded`` (batch,) are the sequences whose state was given. The state that others start from
+    is never listed: sums start with its products.
+    """
     match layer.skip:
         case Skip.ZERO:
-            return used != 0
+            fired = used != 0
         case Skip.DELTA:
-            return np.diff(used, axis=0, prepend=0) != 0
+            fired = np.diff(used, axis=0, prepend=0) != 0
         case Skip.NONE:
             fired = np.ones(used.shape, dtype=bool)
-            if isinstance(layer.graph.nodes[operand.source], State):
-                fired[0] = False  # the first timestep's state is zero and never listed
-            return fired
+    if isinstance(layer.graph.nodes[operand.source], State):
+        fired[0] &= loaded[:, None]
+    return fired
 
 
 class _LayerModel:
@@ -176,6 +217,7 @@ class _LayerModel:
         self._watch = watch
         self._count = None if watch is None else self._cut
         self._time = 0
+        self.finals: dict[str, Array] = {}  # states that sequences leave
         self._ahead: dict[str, Array] = {}  # where the rounding of the input cuts off
         self._gates = GateSums(layer)
         graph = layer.graph
@@ -200,15 +242,18 @@ class _LayerModel:
         assert self._watch is not None
         self._watch.cut(self._time, name, cut)
 
-    def run(self, inputs: Array) -> tuple[Array, dict[str, Array]]:
+    def run(
+        self, inputs: Array, states: LoadedStates | None = None, lengths: Array | None = None
+    ) -> tuple[Array, dict[str, Array]]:
         """Outputs (time, batch, units) and, by operand, the values its kept sums stand for."""
         layer, graph = self.layer, self.layer.graph
         steps, batch, _ = inputs.shape
         used = {o.name: _held(layer, o, self._rounded(o, inputs)) for o in self._known}
         history = {o.name: np.zeros((steps, batch, o.size), np.int32) for o in self._waiting}
         outputs = np.empty((steps, batch, layer.units), dtype=np.int64)
-        values = self._initial_values(batch)
+        values = self._initial_values(batch, states)
         following = [(p, graph.next_of(p)) for p, _ in graph.of(State)]
+        ends = _by_end(lengths)
         chunk = max(1, CHUNK_ELEMENTS // (batch * layer.pixels * self._gates.total))
         for first in range(0, steps, chunk):
             times = slice(first, first + chunk)
@@ -234,6 +279,8 @@ class _LayerModel:
                 moved = [values[source] for _, source in following]
                 for (target, _), value in zip(following, moved, strict=True):
                     values[target] = value
+                if (ending := ends.get(time)) is not None:
+                    self._leave(values, ending, batch)
         return outputs, used | history
 
     def _rounded(self, operand: Operand, inputs: Array) -> Array:
@@ -247,23 +294,42 @@ class _LayerModel:
     def _used(self, operand: Operand, value: Array, history: Array) -> Array:
         """What a timestep's value counts as; it is noted in the history."""
         time = self._time
-        if self.layer.skip is Skip.DELTA and operand.theta > 1:
+        given = not time and isinstance(self.layer.graph.nodes[operand.source], State)
+        if self.layer.skip is Skip.DELTA and operand.theta > 1 and not given:
             before = history[time - 1] if time else np.zeros_like(value)
             value = np.where(abs(value - before) >= operand.theta, value, before)
         history[time] = value
         return value
 
-    def _initial_values(self, batch: int) -> Values:
-        """States, zero before a sequence, and constants."""
+    def _leave(self, values: Values, ending: Array, batch: int) -> None:
+        """Note the states that the sequences which end here leave."""
+        for position, state in self.layer.graph.of(State):
+            if state.name not in self.finals:
+                self.finals[state.name] = np.empty((batch, state.size), dtype=np.int64)
+            self.finals[state.name][ending] = values[position][ending]
+
+    def _initial_values(self, batch: int, states: LoadedStates | None) -> Values:
+        """States before a sequence, and constants."""
         values: Values = {}
+        given = {} if states is None else states.values.get(self.layer.name, {})
         for position, state in self.layer.graph.of(State):
             assert state.format is not None
-            values[position] = np.zeros((batch, state.size), integer_type(state.format))
+            start = np.broadcast_to(self.layer.initial_state(state), (batch, state.size))
+            if states is not None and state.name in given:
+                start = np.where(states.sequences[:, None], given[state.name], start)
+            values[position] = start.astype(integer_type(state.format))
         for position, constant in self.layer.graph.of(Constant):
             assert constant.format is not None
             kind = integer_type(constant.format)
             values[position] = self.layer.constants[constant.name].astype(kind)
         return values
+
+
+def _by_end(lengths: Array | None) -> dict[int, Array]:
+    """By a timestep: the sequences whose last one it is."""
+    if lengths is None:
+        return {}
+    return {int(end) - 1: np.flatnonzero(lengths == end) for end in np.unique(lengths)}
 
 
 def _held(layer: IntegerLayer, operand: Operand, inputs: Array) -> Array:

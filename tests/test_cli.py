@@ -10,10 +10,10 @@ import pytest
 import deltaloom
 from deltaloom import design as design_module
 from deltaloom.__main__ import main
-from deltaloom.cli_data import read_labelled
 from deltaloom.boards import flow
 from deltaloom.boards import tools as board_tools
 from deltaloom.boards.report import Cells, Report
+from deltaloom.cli_data import read_labelled
 from deltaloom.compiler.errors import MismatchError, ToolMissingError
 
 MODULE = """

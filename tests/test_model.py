@@ -149,3 +149,28 @@ def test_unusable_calibration(gru, clips, calibration, sentence):
 def test_unsupported_model(clips, module, sentence):
     with pytest.raises(dl.UnsupportedError, match=sentence):
         dl.quantize(module, clips)
+
+
+def test_states(gru, clips):
+    """Given to a sequence they are those it left; only then do the parts equal the whole."""
+    states = {"gru.0": {"h": np.random.default_rng(1).normal(size=(4, 5)) * 0.5}}
+    model = dl.quantize(gru, clips, states=states)
+    whole = model.run(clips, states)
+    np.testing.assert_array_equal(whole.outputs, model(clips, states))
+    assert whole.saturated_states == {"gru.0": {"h": 0}}
+    first = model.run(clips[:, :4], states)
+    second = model.run(clips[:, 4:], first.states)
+    np.testing.assert_array_equal(
+        np.concatenate([first.integers, second.integers], axis=1), whole.integers
+    )
+    np.testing.assert_array_equal(
+        model.integer(clips[:, 4:], first.integer_states), second.integers
+    )
+    assert (model.integer(clips[:, 4:]) != second.integers).any()
+    with torch.no_grad():
+        start = torch.tensor(states["gru.0"]["h"][None], dtype=torch.float32)
+        expected, left = gru(torch.tensor(clips, dtype=torch.float32), start)
+    np.testing.assert_allclose(whole.outputs, expected, rtol=0, atol=0.02)
+    np.testing.assert_allclose(whole.states["gru.0"]["h"], left[0], rtol=0, atol=0.02)
+    with pytest.raises(dl.DeltaloomError, match="State gru.0.h must be integers within s16"):
+        model.integer(clips, states)

@@ -1,6 +1,7 @@
 import json
 import pickle
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -510,3 +511,19 @@ def test_an_accumulator_that_could_overflow_is_refused(whole, tmp_path):
         load_bytes(tmp_path, assemble(header, changed(model, path, narrow), payload))
     assert "Accumulator of rnn.0.i must hold" in str(error.value)
     assert str(error.value).endswith(f"which {narrow} does not")
+
+
+def test_initial_states_come_back(make_layer, tmp_path):
+    initial = {"c": np.array([0.5, -0.25, 1.0]), "h": np.array([0.0, 0.125, -0.5])}
+    layer = replace(make_layer("rnn.0", LSTM(2, 3)), initial=initial)
+    network = quantize(Network((layer,)), data(2), Recipe())
+    content = encode(network)
+    again = load_bytes(tmp_path, content)
+    assert encode(again) == content
+    for name, values in network.layers[0].initial.items():
+        np.testing.assert_array_equal(again.layers[0].initial[name], values)
+    header, model, payload = parts(content)
+    path = ("model", "layers", 0, "initial")
+    for wrong in (["c", "m"], ["c", "c"], "c", ["c"]):
+        with pytest.raises(ModelFileError):
+            load_bytes(tmp_path, assemble(header, changed(model, path, wrong), payload))
