@@ -13,7 +13,7 @@ SEEDS = range(5)
 CELLS = {
     "GRU": Training(cell="gru"),
     "LSTM": Training(cell="lstm"),
-    "LiGRU": Training(cell="ligru"),
+    "LiGRU": Training(cell="ligru", epochs=50, noise=0.3),
     "SRU": Training(cell="sru", layers=2),
 }
 """By the name that tables give: 64 units. A layer of SRU alone sees too little of the past."""

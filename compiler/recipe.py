@@ -1,8 +1,7 @@
 """What quantization is asked to do: widths, skipping, clipping, for all layers or for some."""
 
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from fnmatch import fnmatchcase
 from os import PathLike
 from typing import Any
@@ -10,19 +9,10 @@ from typing import Any
 import numpy as np
 
 from .encodings import ENCODINGS, Encoding
-from .errors import DeltaloomError, UnsupportedError
-from .integer import Skip
+from .recipe_file import read_recipe, write_recipe
+from .recipe_values import INTEGERS, OVERRIDES, check_values
 
 __all__ = ["OVERRIDES", "Recipe"]
-
-INTEGERS = {f"int{bits}": bits for bits in range(2, 17)}
-SKIPS = tuple(mode.value for mode in Skip)
-CLIPS = ("minmax", "mse")
-TABLES = ("uniform", "adaptive")
-SCALES = ("power-of-two", "real")
-ROUNDINGS = ("nearest", "stochastic")
-OVERRIDES = ("weights", "activations", "scale")
-ELEMENTWISE = range(4, 17)
 
 
 @dataclass(frozen=True)
@@ -93,134 +83,27 @@ class Recipe:
     scale: str = "power-of-two"
     rounding: str = "nearest"
     seed: int = 0
+    max_loss: float | None = None
 
     def __post_init__(self) -> None:
-        check_encoding("weights", self.weights)
-        integer_bits("activations", self.activations)
-        if self.skip == "top_k":
-            raise UnsupportedError(
-                f"Recipe skip 'top_k' is not supported yet; supported are {', '.join(SKIPS)}"
-            )
-        one_of("skip", self.skip, SKIPS)
-        one_of("clip", self.clip, CLIPS)
-        self._check_theta()
-        self._check_paths()
-        self._check_state_limits()
-        if not is_integer(self.elementwise) or self.elementwise not in ELEMENTWISE:
-            raise DeltaloomError(
-                f"Recipe elementwise must be an integer from 4 to 16, not {self.elementwise!r}"
-            )
-        if self.output is not None and not (is_integer(self.output) and 2 <= self.output <= 16):
-            raise DeltaloomError(
-                f"Recipe output must be an integer from 2 to 16, not {self.output!r}"
-            )
-        error = self.activation_error
-        if error is not None:
-            number = isinstance(error, int | float) and not isinstance(error, bool)
-            if not number or not 1 <= error <= 1024:
-                raise DeltaloomError(
-                    f"Recipe activation_error must be a number from 1 to 1024, not {error!r}"
-                )
-        one_of("tables", self.tables, TABLES)
-        one_of("scale", self.scale, SCALES)
-        one_of("rounding", self.rounding, ROUNDINGS)
-        if not is_integer(self.seed) or not 0 <= self.seed < 1 << 32:
-            raise DeltaloomError(
-                f"Recipe seed must be an integer from 0 to 2**32 - 1, not {self.seed!r}"
-            )
-        self._check_segments()
-
-    def _check_segments(self) -> None:
-        if self.segments is None:
-            return
-        if not is_integer(self.segments) or self.segments < 1:
-            raise DeltaloomError(
-                f"Recipe segments must be a positive integer, not {self.segments!r}"
-            )
-        if self.activation_error is not None:
-            raise DeltaloomError("Recipe must give either segments or activation_error, not both")
-
-    def _check_theta(self) -> None:
-        if isinstance(self.theta, Mapping):
-            for layer, operands in self.theta.items():
-                if not isinstance(operands, Mapping):
-                    raise DeltaloomError(
-                        f"Recipe theta of layer {layer} must be a mapping of operand to "
-                        f"threshold, not {operands!r}"
-                    )
-                for operand, theta in operands.items():
-                    check_threshold(f"Recipe theta of {layer}.{operand}", theta)
-        else:
-            check_threshold("Recipe theta", self.theta)
-        if self.skip != Skip.DELTA.value and self._largest_theta() > 0:
-            raise DeltaloomError(
-                f"Recipe theta must be 0 with skip '{self.skip}'; thresholds need skip 'delta'"
-            )
-
-    def _largest_theta(self) -> int:
-        if isinstance(self.theta, Mapping):
-            found = [theta for operands in self.theta.values() for theta in operands.values()]
-            return max(found, default=0)
-        return self.theta
-
-    def _check_paths(self) -> None:
-        if not isinstance(self.paths, Mapping):
-            raise DeltaloomError(
-                f"Recipe paths must be a mapping of pattern to overrides, not {self.paths!r}"
-            )
-        for pattern, overrides in self.paths.items():
-            if not isinstance(overrides, Mapping) or not overrides:
-                raise DeltaloomError(
-                    f"Recipe paths '{pattern}' must be a mapping with some of "
-                    f"{', '.join(OVERRIDES)}, not {overrides!r}"
-                )
-            for name, value in overrides.items():
-                what = f"paths '{pattern}' {name}"
-                if name == "scale":
-                    one_of(what, value, SCALES)
-                elif name == "weights":
-                    check_encoding(what, value)
-                elif name == "activations":
-                    integer_bits(what, value)
-                else:
-                    raise DeltaloomError(
-                        f"Recipe paths '{pattern}' must override {', '.join(OVERRIDES)}, "
-                        f"not {name!r}"
-                    )
-
-    def _check_state_limits(self) -> None:
-        if not isinstance(self.state_limits, Mapping):
-            raise DeltaloomError(
-                f"Recipe state_limits must be a mapping of pattern to magnitude, "
-                f"not {self.state_limits!r}"
-            )
-        for pattern, limit in self.state_limits.items():
-            number = isinstance(limit, int | float) and not isinstance(limit, bool)
-            if not number or not 2.0**-30 <= limit <= 2.0**30:
-                raise DeltaloomError(
-                    f"Recipe state_limits '{pattern}' must be a number from 2**-30 to 2**30, "
-                    f"not {limit!r}"
-                )
+        check_values(self)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Recipe":
         """Read a TOML file whose keys are the parameters."""
-        try:
-            with open(path, "rb") as file:
-                values: dict[str, Any] = tomllib.load(file)
-        except OSError as error:
-            raise DeltaloomError(
-                f"Recipe {path} must be a readable file: {error.strerror}"
-            ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise DeltaloomError(f"Recipe {path} must be valid TOML: {error}") from error
-        known = [parameter.name for parameter in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise DeltaloomError(
-                    f"Recipe {path} must have keys of {', '.join(known)}, not '{name}'"
-                )
-        return cls(**values)
+        return cls(**read_recipe(path, [parameter.name for parameter in fields(cls)]))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write a TOML file that :meth:`load` reads; it appears whole or not at all."""
+        write_recipe(self.to_dict(), path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The parameters that are not the default, for programs and files."""
+        return {
+            parameter.name: plain(value)
+            for parameter in fields(self)
+            if (value := getattr(self, parameter.name)) != default_of(parameter)
+        }
 
     def weight_encoding(self, layer: str, key: str) -> Encoding:
         """Encoding of the weights ``key`` (``gate.operand``) of a layer."""
@@ -266,28 +149,14 @@ class Recipe:
         return found
 
 
-def integer_bits(what: str, value: object) -> int:
-    """Width that a name like ``int8`` stands for."""
-    if isinstance(value, str) and value in INTEGERS:
-        return INTEGERS[value]
-    raise DeltaloomError(f"Recipe {what} must be one of int2 to int16, not {value!r}")
+def plain(value: Any) -> Any:
+    """A parameter in dictionaries, strings and numbers alone."""
+    if isinstance(value, Mapping):
+        return {name: plain(part) for name, part in value.items()}
+    return value
 
 
-def check_encoding(what: str, value: object) -> None:
-    if not isinstance(value, str) or value not in ENCODINGS:
-        others = ", ".join(name for name in ENCODINGS if name not in INTEGERS)
-        raise DeltaloomError(f"Recipe {what} must be one of int2 to int16, {others}, not {value!r}")
-
-
-def one_of(what: str, value: object, names: tuple[str, ...]) -> None:
-    if value not in names:
-        raise DeltaloomError(f"Recipe {what} must be one of {', '.join(names)}, not {value!r}")
-
-
-def is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def check_threshold(what: str, value: object) -> None:
-    if not is_integer(value) or value < 0:  # type: ignore[operator]
-        raise DeltaloomError(f"{what} must be a non-negative integer, not {value!r}")
+def default_of(parameter: Field[Any]) -> Any:
+    if parameter.default_factory is not MISSING:
+        return parameter.default_factory()
+    return parameter.default

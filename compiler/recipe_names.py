@@ -1,72 +1,126 @@
-"""What a recipe names must be there."""
+"""What a recipe names must be there, and must have an effect."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 from .errors import DeltaloomError
 from .graph import Affine, State
 from .network import Layer, Network
 from .recipe import OVERRIDES, Recipe
+from .streams import ArgMax
 
-__all__ = ["check_recipe"]
+__all__ = ["check_recipe", "operand_names", "shadowed", "weight_names"]
 
 
-def path_names(layer: Layer) -> dict[str, list[str]]:
-    """What each kind of override can name: full names by ``weights`` and ``activations``."""
-    paths = [(affine, path) for _, affine in layer.graph.of(Affine) for path in affine.paths]
-    weights = [f"{layer.name}.{affine.key(path)}" for affine, path in paths]
-    activations = sorted({f"{layer.name}.{path.name}" for _, path in paths})
-    return {"weights": weights, "scale": weights, "activations": activations}
+def weight_names(layer: Layer) -> dict[str, list[str]]:
+    """Full names of a layer's weights, ``layer.gate.operand``, by the operand they multiply."""
+    found: dict[str, list[str]] = {}
+    for _, affine in layer.graph.of(Affine):
+        for path in affine.paths:
+            found.setdefault(path.name, []).append(f"{layer.name}.{affine.key(path)}")
+    return found
+
+
+def operand_names(network: Network) -> dict[str, list[str]]:
+    """Weights by the full name of the operand that they multiply, ``layer.operand``."""
+    return {
+        f"{layer.name}.{operand}": names
+        for layer in network.computing
+        for operand, names in weight_names(layer).items()
+    }
 
 
 def check_recipe(recipe: Recipe, network: Network) -> None:
-    """Raise unless every name of the recipe is one of the network's."""
-    layers = {layer.name: layer for layer in network.layers if isinstance(layer, Layer)}
-    names: dict[str, list[str]] = {what: [] for what in OVERRIDES}
-    for layer in layers.values():
-        for what, found in path_names(layer).items():
-            names[what] += found
-    for pattern, overrides in recipe.paths.items():
+    """Raise unless every name of the recipe is one of the network's and says something of it."""
+    operands = operand_names(network)
+    weights = [name for names in operands.values() for name in names]
+    names = {"weights": weights, "scale": weights, "activations": sorted(operands)}
+    _check_paths(recipe.paths, names)
+    _check_state_limits(recipe.state_limits, network)
+    _check_theta(recipe, network, names["activations"])
+    if recipe.output is not None and isinstance(network.layers[-1], ArgMax):
+        raise DeltaloomError(
+            f"Recipe output must be left out: the last layer, {network.layers[-1].name}, gives "
+            f"an index, which has as many bits as it needs"
+        )
+
+
+def shadowed(patterns: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
+    """Patterns that have no effect as later ones match all they match; by them, one of those."""
+    ordered = list(patterns)
+    found = {}
+    for place, pattern in enumerate(ordered):
+        matched = [name for name in names if fnmatchcase(name, pattern)]
+        later = [p for p in ordered[place + 1 :] if patterns[p] != patterns[pattern]]
+        hiding = {
+            name: next((p for p in reversed(later) if fnmatchcase(name, p)), None)
+            for name in matched
+        }
+        if matched and None not in hiding.values():
+            found[pattern] = str(hiding[matched[0]])
+    return found
+
+
+def _check_paths(
+    paths: Mapping[str, Mapping[str, str]], names: Mapping[str, Sequence[str]]
+) -> None:
+    for pattern, overrides in paths.items():
         for what in overrides:
             if not any(fnmatchcase(name, pattern) for name in names[what]):
                 raise DeltaloomError(
                     f"Recipe paths '{pattern}' must match {what} of the network, which are "
                     f"{', '.join(names[what])}"
                 )
+    for what in OVERRIDES:
+        given = {pattern: values[what] for pattern, values in paths.items() if what in values}
+        for pattern, later in shadowed(given, names[what]).items():
+            raise DeltaloomError(
+                f"Recipe paths '{pattern}' must come after '{later}' to have an effect on {what}: "
+                f"later patterns override it in all that it matches"
+            )
+
+
+def _check_state_limits(limits: Mapping[str, float], network: Network) -> None:
     kept = [
         f"{layer.name}.{state.name}"
-        for layer in layers.values()
+        for layer in network.computing
         for position, state in layer.graph.of(State)
         if not layer.graph.only_multiplied(position)
     ]
-    for pattern in recipe.state_limits:
+    for pattern in limits:
         if not any(fnmatchcase(name, pattern) for name in kept):
             raise DeltaloomError(
                 f"Recipe state_limits '{pattern}' must match states of the network that are not "
                 f"multiplied alone, which are {', '.join(kept) or 'none'}"
             )
-    if isinstance(recipe.theta, Mapping):
-        for layer_name, operands in recipe.theta.items():
-            if layer_name not in layers:
+    for pattern, later in shadowed(limits, kept).items():
+        raise DeltaloomError(
+            f"Recipe state_limits '{pattern}' must come after '{later}' to have an effect: later "
+            f"patterns override it in all that it matches"
+        )
+
+
+def _check_theta(recipe: Recipe, network: Network, operands: Sequence[str]) -> None:
+    layers = {layer.name: layer for layer in network.computing}
+    given = recipe.theta if isinstance(recipe.theta, Mapping) else {}
+    for layer, thresholds in given.items():
+        if layer not in layers:
+            raise DeltaloomError(
+                f"Recipe theta must name layers of the network, which are "
+                f"{', '.join(layers)}, not '{layer}'"
+            )
+        known = sorted(weight_names(layers[layer]))
+        for operand in thresholds:
+            if operand not in known:
                 raise DeltaloomError(
-                    f"Recipe theta must name layers of the network, which are "
-                    f"{', '.join(layers)}, not '{layer_name}'"
+                    f"Recipe theta of layer {layer} must name its operands, which are "
+                    f"{', '.join(known)}, not '{operand}'"
                 )
-            for operand in operands:
-                if f"{layer_name}.{operand}" not in names["activations"]:
-                    known = [
-                        n.removeprefix(f"{layer_name}.")
-                        for n in names["activations"]
-                        if n.startswith(f"{layer_name}.")
-                    ]
-                    raise DeltaloomError(
-                        f"Recipe theta of layer {layer_name} must name its operands, which are "
-                        f"{', '.join(known)}, not '{operand}'"
-                    )
-    for name in names["activations"]:
-        layer_name, operand = name.rsplit(".", 1)
-        bits = recipe.activation_bits(layer_name, operand)
-        theta = recipe.theta_of(layer_name, operand)
+    for name in operands:
+        layer, operand = name.rsplit(".", 1)
+        bits = recipe.activation_bits(layer, operand)
+        theta = recipe.theta_of(layer, operand)
         if theta >= 1 << bits:
             raise DeltaloomError(
                 f"Recipe theta of {name} must be below {1 << bits}, the range of its {bits}-bit "
