@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..compiler.graph import Affine
 from ..compiler.integer import IntegerLayer
+from ..sim.activity import rows_of
 
 __all__ = ["delta_activity"]
 
@@ -35,11 +35,7 @@ def delta_activity(
             values = operands[operand.name]
             living = (torch.arange(len(values))[:, None] < torch.from_numpy(lengths))[:, :, None]
             changes = torch.diff(values, dim=0, prepend=torch.zeros_like(values[:1])).abs()
-            rows = sum(
-                affine.rows
-                for _, affine in layer.graph.of(Affine)
-                if any(layer.operand_of(path) == operand for path in affine.paths)
-            )
+            rows = rows_of(layer, operand)
             reach = operand.format.scale * (1 << operand.format.width)
             total = total + torch.where(living, changes, 0).sum() * (rows / reach)
             products += int(lengths.sum()) * operand.size * rows

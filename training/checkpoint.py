@@ -1,7 +1,7 @@
 """Recipe and formats of a prepared module as a tensor, for checkpoints that hold tensors alone."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from ..compiler.errors import DeltaloomError
 from ..compiler.fixed import Format
 from ..compiler.quantize import Plan
 from ..compiler.recipe import Recipe
+from ..compiler.recipe_names import check_recipe
 from .plan_formats import AnyFormat, Place, formats_of, with_formats
 
 __all__ = ["decode", "encode"]
@@ -28,7 +29,7 @@ def encode(plan: Plan) -> Tensor:
 
 
 def decode(state: Any, plan: Plan) -> Plan:
-    """The plan with the formats of a checkpoint.
+    """The plan with the formats and thresholds of a checkpoint.
 
     Raises
     ------
@@ -49,7 +50,11 @@ def decode(state: Any, plan: Plan) -> Plan:
             "Checkpoint must hold the recipe and the formats of a prepared module"
         ) from None
     ours = _plain(plan.recipe)
-    differing = [name for name in ours if name not in recipe or recipe[name] != ours[name]]
+    differing = [
+        name
+        for name in ours
+        if name not in recipe or (recipe[name] != ours[name] and name != "theta")
+    ]
     if differing or len(recipe) != len(ours):
         raise DeltaloomError(
             f"Checkpoint must be made with the recipe of the module that takes it; they differ "
@@ -60,7 +65,9 @@ def decode(state: Any, plan: Plan) -> Plan:
         _kind(format) != _kind(mine[place]) for place, format in formats.items()
     ):
         raise DeltaloomError("Checkpoint must be made for the layers of the module that takes it")
-    return with_formats(plan, formats)
+    thresholds = replace(plan.recipe, theta=recipe["theta"])
+    check_recipe(thresholds, plan.network)
+    return with_formats(replace(plan, recipe=thresholds), formats)
 
 
 def _numbers(format: AnyFormat) -> list[Any]:

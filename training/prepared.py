@@ -1,5 +1,6 @@
 """A network that is trained in the arithmetic that it will be deployed in."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..compiler.quantize import (
     round_network,
 )
 from ..compiler.recipe import Recipe
+from ..compiler.recipe_names import check_recipe
 from ..compiler.wiring import INPUT, sources_of
 from . import checkpoint
 from .activity import delta_activity
@@ -142,6 +144,15 @@ class Prepared(nn.Module):
         self._calibrated = replace(found, network=self._calibrated.network)
         if self.ranges:
             self.ranges.restart(found)
+
+    def set_thresholds(self, theta: int | Mapping[str, Mapping[str, int]]) -> None:
+        """Skip by other thresholds from now on, as when they are raised while training goes on.
+
+        ``theta`` is as :class:`~deltaloom.Recipe` takes it; a checkpoint brings its own.
+        """
+        recipe = replace(self.recipe, theta=theta)
+        check_recipe(recipe, self._calibrated.network)
+        self._calibrated = replace(self._calibrated, recipe=recipe)
 
     def forward(self, *arguments: Any, **named: Any) -> Any:
         """What the module that it was made from returns, of the same arguments.

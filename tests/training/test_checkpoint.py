@@ -25,6 +25,28 @@ def test_checkpoints_hold_tensors_and_all_that_is_needed(classifier, sequences, 
         np.testing.assert_array_equal(again(torch.from_numpy(x)).detach(), dl.quantize(again)(x))
 
 
+def test_checkpoints_bring_their_thresholds(classifier, sequences):
+    torch.manual_seed(0)
+    model, recipe, x = classifier(), dl.Recipe(skip="delta"), sequences(4, 9, 3)
+    prepared, other = (dl.prepare(model, recipe, x) for _ in range(2))
+    prepared.set_thresholds({"rnn.0": {"h": 40}, "rnn.1": {"x": 30}})
+    assert (dl.quantize(prepared)(x) != dl.quantize(other)(x)).any()
+    other.load_state_dict(prepared.state_dict())
+    assert other.recipe == prepared.recipe
+    np.testing.assert_array_equal(dl.quantize(prepared)(x), dl.quantize(other)(x))
+
+
+def test_refuses_thresholds_of_other_layers(sequences):
+    x = sequences(4, 9, 3)
+    recipe = dl.Recipe(skip="delta")
+    state = dl.prepare(nn.GRU(3, 6), recipe, x).state_dict()
+    text = json.loads(bytes(state["_extra_state"].tolist()))
+    text["recipe"]["theta"] = {"gru.0": {"y": 3}}
+    state["_extra_state"] = torch.tensor(list(json.dumps(text).encode()), dtype=torch.uint8)
+    with pytest.raises(dl.DeltaloomError, match="must name its operands, which are h, x, not 'y'"):
+        dl.prepare(nn.GRU(3, 6), recipe, x).load_state_dict(state)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

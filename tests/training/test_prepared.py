@@ -165,6 +165,30 @@ def test_training_lowers_the_loss(sequences, recurrent):
     assert np.mean(losses[-5:]) < 0.5 * losses[0]
 
 
+def test_thresholds_rise_in_training(sequences, classifier):
+    torch.manual_seed(0)
+    x = torch.from_numpy(sequences(4, 20, 3))
+    prepared = dl.prepare(classifier(), dl.Recipe(skip="delta"), x)
+    changes = []
+    for theta in (0, 10, {"rnn.0": {"x": 30, "h": 40}, "rnn.1": {"h": 60}}):
+        prepared.set_thresholds(theta)
+        found = prepared(x)
+        np.testing.assert_array_equal(found.detach(), dl.quantize(prepared)(x))
+        changes.append((prepared._last.outputs["rnn.0"].operands["h"].diff(dim=0) != 0).sum())
+    assert changes[0] > changes[1] > changes[2] > 0
+    found.sum().backward()
+
+
+def test_refuses_thresholds(sequences):
+    x = sequences(2, 5, 3)
+    with pytest.raises(dl.DeltaloomError, match="theta must be 0 with skip 'none'; thresholds"):
+        dl.prepare(nn.GRU(3, 4), None, x).set_thresholds(1)
+    prepared = dl.prepare(nn.GRU(3, 4), dl.Recipe(skip="delta"), x)
+    with pytest.raises(dl.DeltaloomError, match=r"theta must name layers .* gru\.0, not 'lstm\.0'"):
+        prepared.set_thresholds({"lstm.0": {"h": 1}})
+    assert prepared.recipe.theta == 0
+
+
 def test_double_precision_stays(sequences):
     x = sequences(2, 5, 3)
     prepared = dl.prepare(nn.GRU(3, 4, batch_first=True).double(), None, x)
