@@ -6,7 +6,7 @@ What is interrupted goes on where it was: a training that is done is found by it
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from deltaloom.training.prepared import Prepared
 
 from .data import Clips, SpokenDigits
 from .digits import CALIBRATION_CLIPS
-from .digits_models import CELLS, float_model
+from .digits_models import float_model
 
 __all__ = ["FineTuning", "fine_tune", "tuned"]
 

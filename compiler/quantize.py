@@ -13,9 +13,11 @@ from .graph import Affine, Constant, State
 from .integer import IntegerLayer, IntegerNetwork, Skip
 from .legalise import legalise, prune
 from .network import Layer, Network
+from .output_sums import check_sums, keep_sums
 from .pwl import PiecewiseLinear
 from .recipe import Recipe
 from .recipe_names import check_recipe
+from .recipe_values import SUMS
 from .streams import Embedding, Pool, StreamLayer, Sum, Window
 from .weights import quantize_weights
 
@@ -72,7 +74,10 @@ def make_plan(network: Network, calibration: Any, recipe: Recipe, states: Any = 
     )
     check_recipe(recipe, network)
     ranges = calibrate(network, calibration, states)
-    return Plan(network, recipe, *choose_formats(network, ranges, recipe))
+    formats = choose_formats(network, ranges, recipe)
+    if recipe.output == SUMS:
+        formats = keep_sums(network, *formats)
+    return Plan(network, recipe, *formats)
 
 
 def round_network(plan: Plan) -> IntegerNetwork:
@@ -130,6 +135,7 @@ def quantize_layer(
 ) -> IntegerLayer:
     """One layer, given the formats of its streams, states, operands and weights."""
     parameters = quantize_weights(layer, formats.operands, formats.weights, recipe)
+    check_sums(layer, formats, parameters)
     graph = legalise(layer, formats, parameters, tables)
     return IntegerLayer(
         name=layer.name,

@@ -56,7 +56,8 @@ class Recipe:
         Segments of a table, instead of an error: a power of two of uniform ones, up to 64 of
         adaptive ones.
     output : int, optional
-        Bits of the last layer's output, 2 to 16. Left out: ``elementwise``.
+        Bits of the last layer's output, 2 to 16; or 32, which are the sums of a last linear layer
+        as they are, never rounded (Sari et al. 2021). Left out: ``elementwise``.
     scale : str
         Scales of weights: ``power-of-two``, one for each gate and path, or ``real``: times a
         mantissa of 16 bits that all paths of a gate share and a multiplier of the gate pipeline

@@ -12,7 +12,7 @@ from .integer import Skip
 if TYPE_CHECKING:
     from .recipe import Recipe
 
-__all__ = ["INTEGERS", "OVERRIDES", "check_values"]
+__all__ = ["INTEGERS", "OVERRIDES", "SUMS", "check_values"]
 
 INTEGERS = {f"int{bits}": bits for bits in range(2, 17)}
 SKIPS = tuple(mode.value for mode in Skip)
@@ -22,6 +22,8 @@ SCALES = ("power-of-two", "real")
 ROUNDINGS = ("nearest", "stochastic")
 OVERRIDES = ("weights", "activations", "scale")
 SEEDS = 1 << 32
+SUMS = 32
+"""Bits of an output that is not rounded."""
 
 
 def check_values(recipe: Recipe) -> None:
@@ -42,7 +44,7 @@ def check_values(recipe: Recipe) -> None:
     _check_state_limits(recipe.state_limits)
     check_range("elementwise", recipe.elementwise, 4, 16)
     if recipe.output is not None:
-        check_range("output", recipe.output, 2, 16)
+        _check_output(recipe.output)
     if recipe.activation_error is not None:
         check_number("activation_error", recipe.activation_error, 1, 1024, "1 to 1024")
     if not is_integer(recipe.seed) or not 0 <= recipe.seed < SEEDS:
@@ -57,6 +59,13 @@ def check_values(recipe: Recipe) -> None:
     _check_segments(recipe)
     if recipe.max_loss is not None:
         check_number("max_loss", recipe.max_loss, 0, 1e300, "0 up")
+
+
+def _check_output(bits: int) -> None:
+    if not is_integer(bits) or (bits != SUMS and not 2 <= bits <= 16):
+        raise DeltaloomError(
+            f"Recipe output must be an integer from 2 to 16, or {SUMS}, not {bits!r}"
+        )
 
 
 def _check_segments(recipe: Recipe) -> None:

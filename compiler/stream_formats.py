@@ -4,6 +4,7 @@ from .calibrate import STREAM, Ranges, Statistics
 from .fixed import Format
 from .network import Layer, Network
 from .recipe import Recipe
+from .recipe_values import SUMS
 from .streams import ArgMax, Concatenate, LastStep, Pool, Reverse, Window
 from .wiring import INPUT, readers_of, sources_of
 
@@ -40,7 +41,8 @@ def choose_stream_formats(network: Network, ranges: Ranges, recipe: Recipe) -> d
             if reader in cells
         ]
         if network.layers[-1].name in group.streams:
-            asked.append(statistics.format(recipe.output or recipe.elementwise, "minmax"))
+            width = WIDEST if recipe.output == SUMS else recipe.output or recipe.elementwise
+            asked.append(statistics.format(width, "minmax"))
         if not asked:
             asked.append(statistics.format(recipe.elementwise, "minmax"))
         found |= dict.fromkeys(group.streams, covering(asked))

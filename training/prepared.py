@@ -115,7 +115,7 @@ class Prepared(nn.Module):
 
     def network(self) -> IntegerNetwork:
         """The integer network that the forward pass computes in evaluation mode."""
-        recipe = replace(self.recipe, rounding="nearest")
+        recipe = replace(self.recipe, rounding="nearest", seed=0)
         return round_network(replace(self._plan, network=self._float_network(), recipe=recipe))
 
     @torch.no_grad()
@@ -250,7 +250,7 @@ class Prepared(nn.Module):
         """The recipe that rounds the weights of a forward pass."""
         if self.recipe.rounding == "stochastic" and self.training:
             return replace(self.recipe, seed=int(torch.randint(1 << 32, ())))
-        return replace(self.recipe, rounding="nearest")
+        return replace(self.recipe, rounding="nearest", seed=0)
 
     def _steps(self, layer: IntegerLayer) -> dict[int, Tensor]:
         """By position of a rescale node: its step's exponent, the mean where several share it."""

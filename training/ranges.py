@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from ..compiler.graph import Input, Rescale, State
 from ..compiler.integer import IntegerLayer
+from ..compiler.output_sums import keep_sums
 from ..compiler.quantize import Plan
+from ..compiler.recipe_values import SUMS
 from ..compiler.stream_formats import group_streams
 from ..compiler.wiring import sources_of
 from .plan_formats import Place, formats_of, with_formats
@@ -56,7 +58,11 @@ class Ranges(nn.Module):
         formats = formats_of(plan)
         for place, index in self._index.items():
             formats[place] = replace(formats[place], frac=fracs[index])
-        return with_formats(plan, formats)
+        found = with_formats(plan, formats)
+        if plan.recipe.output != SUMS:
+            return found
+        cells, streams = keep_sums(plan.network, found.cells, found.streams)
+        return replace(found, cells=cells, streams=streams)
 
     def step(self, place: Place) -> Tensor | None:
         """The exponent of a format's step, if it is learned."""

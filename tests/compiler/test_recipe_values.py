@@ -75,7 +75,7 @@ from deltaloom.compiler.recipe import Recipe
         ),
         ({"elementwise": 3}, "Recipe elementwise must be an integer from 4 to 16, not 3"),
         ({"elementwise": "16"}, "Recipe elementwise must be an integer from 4 to 16, not '16'"),
-        ({"output": 17}, "Recipe output must be an integer from 2 to 16, not 17"),
+        ({"output": 17}, "Recipe output must be an integer from 2 to 16, or 32, not 17"),
         (
             {"state_limits": {"l.c": 0}},
             "Recipe state_limits 'l.c' must be a number from 2**-30 to 2**30, not 0",
