@@ -15,6 +15,7 @@ from .compiler.recipe import Recipe
 from .design import Check, Design, generate
 from .model import QuantizedModel, load, prepare, quantize
 from .project import open_design
+from .searches import sensitivity
 from .sim.result import Run
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "open_design",
     "prepare",
     "quantize",
+    "sensitivity",
 ]
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -27,9 +28,11 @@ from .sim.activity import Activity
 if TYPE_CHECKING:
     import torch
 
+    from .search.skipping import Skipping
+    from .search.trials import Evaluate
     from .training.prepared import Prepared
 
-__all__ = ["ModelRun", "QuantizedModel", "load", "prepare", "quantize"]
+__all__ = ["ModelRun", "QuantizedModel", "float_network", "load", "prepare", "quantize"]
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,22 @@ class QuantizedModel:
     ----------
     network : IntegerNetwork
         Graphs, formats, weights and tables.
+    recipe : Recipe, optional
+        What it was quantized by: with the same network and calibration it gives this model again.
+        None for a model that was loaded.
+    skipping : Skipping, optional
+        How the paths that stay at 16 bits were found, if a bound of the loss asked for that.
     """
 
-    def __init__(self, network: IntegerNetwork):
+    def __init__(
+        self,
+        network: IntegerNetwork,
+        recipe: Recipe | None = None,
+        skipping: Skipping | None = None,
+    ):
         self.network = network
+        self.recipe = recipe
+        self.skipping = skipping
 
     def __call__(self, x: Any, states: Any = None) -> np.ndarray | list[np.ndarray]:
         """Outputs as real numbers.
@@ -145,7 +160,8 @@ class QuantizedModel:
 
         By layer: cell, sizes, formats, the accumulator that no input can overflow, and for each
         activation table its segments and its worst error over every input code, in units of the
-        result's last place. Sizes are in bytes.
+        result's last place. Sizes are in bytes. The recipe, and the search for paths that stay
+        at 16 bits, are None where they are not known.
         """
         size = artifact.model_bytes(self.network)
         return {
@@ -159,6 +175,8 @@ class QuantizedModel:
                 "tables": size.tables,
                 "float32": size.float32,
             },
+            "recipe": self.recipe.to_dict() if self.recipe else None,
+            "skipping": self.skipping.to_dict() if self.skipping else None,
         }
 
     def accuracy(self, x: Any, labels: Any) -> float:
@@ -222,6 +240,7 @@ def _layer_summary(layer: IntegerLayer) -> dict[str, Any]:
         "units": layer.units,
         "skip": layer.skip.value,
         "theta": dict(layer.theta),
+        "operands": {operand.name: str(operand.format) for operand in layer.operands},
         "formats": {node.name: str(node.format) for node in nodes},
         "weights": {
             affine.key(path): str(path.format)
@@ -257,6 +276,8 @@ def quantize(
     recipe: Recipe | None = None,
     *,
     states: Any = None,
+    evaluate: Evaluate | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> QuantizedModel:
     """Quantize a trained network after training, or freeze one that was trained in integers.
 
@@ -271,9 +292,16 @@ def quantize(
         Sample inputs, NumPy or torch, float: (batch, time, features), or a list of
         (time, features).
     recipe : Recipe, optional
-        Widths, clipping, skipping. Left out: 8 bits, nothing skipped.
+        Widths, clipping, skipping. Left out: 8 bits, nothing skipped. With a ``max_loss`` the
+        paths to which the loss is most sensitive stay at 16 bits, as many as that needs.
     states : mapping of str to mapping of str to array, optional
         By layer and state, float (batch, size): what the sample sequences start from.
+    evaluate : callable, optional
+        For ``max_loss``: the loss of a model, or its error, as a number; lower is better. It is
+        called with models that take float sequences and give float outputs, once with the float
+        network, then with quantized ones.
+    progress : callable, optional
+        Takes a line of text for each step of the search. Left out: a bar on the terminal.
 
     Raises
     ------
@@ -282,21 +310,31 @@ def quantize(
     DeltaloomError
         For weights or data that are not finite or have the wrong shape.
     """
-    model = _read(model, calibration)
-    if isinstance(model, Network):
-        return QuantizedModel(quantize_network(model, calibration, recipe, states))
-    from .training.prepared import Prepared
-
-    if isinstance(model, Prepared):
-        if calibration is not None or recipe is not None or states is not None:
+    if not isinstance(recipe, Recipe | None):
+        raise TypeError(f"Recipe must be a deltaloom.Recipe, not {type(recipe).__name__}")
+    if is_prepared(model):
+        given = (calibration, recipe, states, evaluate)
+        if any(argument is not None for argument in given):
             raise DeltaloomError(
-                "Model that was prepared must be quantized without calibration, recipe and "
-                "states: it has its own"
+                "Model that was prepared must be quantized without calibration, recipe, states and "
+                "evaluate: it has its own"
             )
-        return QuantizedModel(model.network())
-    from .compiler.torch_frontend import from_torch
+        return QuantizedModel(model.network(), model.recipe)
+    network, recipe = float_network(model, calibration), recipe or Recipe()
+    if (recipe.max_loss is None) != (evaluate is None):
+        raise DeltaloomError(
+            "Evaluate must come with a recipe that has a max_loss, which is what it is for"
+            if recipe.max_loss is None
+            else "Recipe max_loss must come with evaluate, a function that gives a model's loss"
+        )
+    if evaluate is None:
+        return QuantizedModel(quantize_network(network, calibration, recipe, states), recipe)
+    from .search.skipping import skip_paths
+    from .search.trials import Trials
 
-    return QuantizedModel(quantize_network(from_torch(model), calibration, recipe, states))
+    trials = Trials(network, calibration, evaluate, QuantizedModel, states)
+    found, skipping = skip_paths(trials, recipe, progress)
+    return QuantizedModel(found.network, found.recipe, skipping)
 
 
 def prepare(
@@ -336,6 +374,22 @@ def prepare(
         raise TypeError(f"Recipe must be a deltaloom.Recipe, not {type(recipe).__name__}")
     model = _read(model, calibration)
     return prepare_network(model, recipe or Recipe(), calibration, learn_ranges=learn_ranges)
+
+
+def float_network(model: Any, calibration: Any) -> Network:
+    """The float network of a module or a file."""
+    model = _read(model, calibration)
+    if isinstance(model, Network):
+        return model
+    from .compiler.torch_frontend import from_torch
+
+    return from_torch(model)
+
+
+def is_prepared(model: Any) -> TypeGuard[Prepared]:
+    """Whether a model came from :func:`prepare`; torch is not imported for that."""
+    module = sys.modules.get(f"{__package__}.training.prepared")
+    return module is not None and isinstance(model, module.Prepared)
 
 
 def _read(model: Any, calibration: Any) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .calibrate import calibrate
+from .calibrate import Ranges, calibrate
 from .checks import check_network
 from .errors import DeltaloomError, UnsupportedError
 from .fixed import Format
@@ -21,7 +21,15 @@ from .recipe_values import SUMS
 from .streams import Embedding, Pool, StreamLayer, Sum, Window
 from .weights import quantize_weights
 
-__all__ = ["Plan", "make_plan", "quantize", "quantize_layer", "round_network"]
+__all__ = [
+    "Plan",
+    "make_plan",
+    "plan_of",
+    "quantize",
+    "quantize_layer",
+    "round_network",
+    "without_dead_parts",
+]
 
 
 @dataclass(frozen=True)
@@ -67,13 +75,28 @@ def quantize(
 
 def make_plan(network: Network, calibration: Any, recipe: Recipe, states: Any = None) -> Plan:
     """Choose every format, from the ranges of values on the calibration data."""
+    if recipe.max_loss is not None:
+        raise DeltaloomError(
+            "Recipe max_loss must be left out where no loss is evaluated: quantizing a float "
+            "network with evaluate finds the paths that it needs"
+        )
+    network = without_dead_parts(network)
+    check_recipe(recipe, network)
+    return plan_of(network, calibrate(network, calibration, states), recipe)
+
+
+def without_dead_parts(network: Network) -> Network:
+    """The network without what no output depends on; raises for a layer without integer form."""
     network.check()
     check_supported(network)
-    network = Network(
+    return Network(
         tuple(pruned(layer) if isinstance(layer, Layer) else layer for layer in network.layers)
     )
+
+
+def plan_of(network: Network, ranges: Ranges, recipe: Recipe) -> Plan:
+    """The plan of a network without dead parts whose ranges are known."""
     check_recipe(recipe, network)
-    ranges = calibrate(network, calibration, states)
     formats = choose_formats(network, ranges, recipe)
     if recipe.output == SUMS:
         formats = keep_sums(network, *formats)

@@ -1,0 +1,59 @@
+"""What quantization costs, before one recipe is settled on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from .compiler.errors import DeltaloomError
+from .compiler.network import Network
+from .compiler.recipe import Recipe
+from .model import QuantizedModel, float_network, is_prepared
+from .search.sensitivity import Sensitivity, measure_sensitivity
+from .search.trials import Evaluate, Trials
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["sensitivity"]
+
+
+def sensitivity(
+    model: torch.nn.Module | Network | str | PathLike[str],
+    calibration: Any,
+    recipe: Recipe | None = None,
+    evaluate: Evaluate | None = None,
+    *,
+    states: Any = None,
+    progress: Callable[[str], None] | None = None,
+) -> Sensitivity:
+    """What the quantization of each path costs when all others have 16 bits (Rezk et al. 2022).
+
+    A path is an input of a layer's matrix-vector products. Its vectors and the weights they meet
+    are measured apart.
+
+    Parameters
+    ----------
+    model, calibration, states
+        As :func:`~deltaloom.quantize` takes them; errors of outputs are measured on the
+        calibration's sequences.
+    recipe : Recipe, optional
+        Whose widths are measured; its thresholds and ``max_loss`` have no part in it. Left out:
+        8 bits.
+    evaluate : callable, optional
+        Loss of a model, as :func:`~deltaloom.quantize` takes it. Left out: errors alone.
+    progress : callable, optional
+        Takes a line of text for each step. Left out: a bar on the terminal.
+    """
+    return measure_sensitivity(
+        trials_of(model, calibration, evaluate, states), recipe or Recipe(), progress
+    )
+
+
+def trials_of(model: Any, calibration: Any, evaluate: Evaluate | None, states: Any) -> Trials:
+    """Of a model that was not prepared."""
+    if is_prepared(model):
+        raise DeltaloomError("Model must be in float; one that was prepared has its recipe")
+    network = float_network(model, calibration)
+    return Trials(network, calibration, evaluate, QuantizedModel, states)
