@@ -27,15 +27,21 @@ def random_layer(name, cell, rng, scale=1.5):
     return Layer(name, type(cell).__name__, graph, parameters)
 
 
+def make_float_network(*cells, rng, scale=1.5):
+    return Network(
+        tuple(
+            LastStep("last") if cell == "last" else random_layer(f"l.{index}", cell, rng, scale)
+            for index, cell in enumerate(cells)
+        )
+    )
+
+
 def make_network(*cells, recipe=None, seed=0, scale=1.5):
     """Quantized network of ``cells``; "last" among them selects the last step, layers are l.N."""
     rng = np.random.default_rng(seed)
-    layers = tuple(
-        LastStep("last") if cell == "last" else random_layer(f"l.{index}", cell, rng, scale)
-        for index, cell in enumerate(cells)
-    )
+    network = make_float_network(*cells, rng=rng, scale=scale)
     calibration = rng.normal(size=(4, 20, cells[0].input_size))
-    return quantize(Network(layers), calibration, recipe or Recipe())
+    return quantize(network, calibration, recipe or Recipe())
 
 
 def make_case(network, lanes, *, lengths=(5, 3, 1, 1, 2, 7), seed=0, stall=0.0, target=GENERIC):
@@ -79,6 +85,16 @@ def check_case(case, simulator=None):
 @pytest.fixture(scope="session")
 def integer_network():
     return make_network
+
+
+@pytest.fixture(scope="session")
+def float_network():
+    """``float_network(*cells, seed=0)``: layers are l.N, as of the integer network."""
+
+    def make(*cells, seed=0):
+        return make_float_network(*cells, rng=np.random.default_rng(seed))
+
+    return make
 
 
 @pytest.fixture(scope="session")
