@@ -310,8 +310,6 @@ def quantize(
     DeltaloomError
         For weights or data that are not finite or have the wrong shape.
     """
-    if not isinstance(recipe, Recipe | None):
-        raise TypeError(f"Recipe must be a deltaloom.Recipe, not {type(recipe).__name__}")
     if is_prepared(model):
         given = (calibration, recipe, states, evaluate)
         if any(argument is not None for argument in given):
@@ -320,7 +318,8 @@ def quantize(
                 "evaluate: it has its own"
             )
         return QuantizedModel(model.network(), model.recipe)
-    network, recipe = float_network(model, calibration), recipe or Recipe()
+    recipe = recipe_or_default(recipe)
+    network = float_network(model, calibration)
     if (recipe.max_loss is None) != (evaluate is None):
         raise DeltaloomError(
             "Evaluate must come with a recipe that has a max_loss, which is what it is for"
@@ -370,10 +369,17 @@ def prepare(
     """
     from .training.prepare import prepare_network
 
+    recipe = recipe_or_default(recipe)
+    return prepare_network(
+        _read(model, calibration), recipe, calibration, learn_ranges=learn_ranges
+    )
+
+
+def recipe_or_default(recipe: Any) -> Recipe:
+    """8 bits, nothing skipped, if there is none."""
     if not isinstance(recipe, Recipe | None):
         raise TypeError(f"Recipe must be a deltaloom.Recipe, not {type(recipe).__name__}")
-    model = _read(model, calibration)
-    return prepare_network(model, recipe or Recipe(), calibration, learn_ranges=learn_ranges)
+    return recipe or Recipe()
 
 
 def float_network(model: Any, calibration: Any) -> Network:

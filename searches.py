@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .compiler.errors import DeltaloomError
 from .compiler.network import Network
 from .compiler.recipe import Recipe
-from .model import QuantizedModel, float_network, is_prepared
+from .model import QuantizedModel, float_network, is_prepared, recipe_or_default
 from .search.sensitivity import Sensitivity, measure_sensitivity
 from .search.trials import Evaluate, Trials
 
@@ -46,9 +46,8 @@ def sensitivity(
     progress : callable, optional
         Takes a line of text for each step. Left out: a bar on the terminal.
     """
-    return measure_sensitivity(
-        trials_of(model, calibration, evaluate, states), recipe or Recipe(), progress
-    )
+    recipe = recipe_or_default(recipe)
+    return measure_sensitivity(trials_of(model, calibration, evaluate, states), recipe, progress)
 
 
 def trials_of(model: Any, calibration: Any, evaluate: Evaluate | None, states: Any) -> Trials:
