@@ -160,8 +160,9 @@ class QuantizedModel:
 
         By layer: cell, sizes, formats, the accumulator that no input can overflow, and for each
         activation table its segments and its worst error over every input code, in units of the
-        result's last place. Sizes are in bytes. The recipe, and the search for paths that stay
-        at 16 bits, are None where they are not known.
+        result's last place; None if its function is a user's own and the model was read from a
+        file. Sizes are in bytes. The recipe, and the search for paths that stay at 16 bits, are
+        None where they are not known.
         """
         size = artifact.model_bytes(self.network)
         return {
@@ -258,7 +259,7 @@ def _layer_summary(layer: IntegerLayer) -> dict[str, Any]:
             name: {
                 "function": table.function,
                 "segments": len(table.base),
-                "worst_error": worst_error(table),
+                "worst_error": worst_error(table) if table.known else None,
             }
             for name, table in layer.tables.items()
         },

@@ -32,10 +32,11 @@ def target_of(board: Board) -> Target:
 
 
 def gate_multipliers(layer: LayerSchedule) -> int:
-    """Multipliers of a gate pipeline: products, real scales, a segment's line in every table."""
-    graph = layer.layer.graph
+    """Multipliers of a gate pipeline: products, real scales, lines of tables that need one."""
+    graph, tables = layer.layer.graph, layer.layer.tables
     return sum(1 for kind in (Mul, Scale) for _ in graph.of(kind)) + sum(
-        activation.function != "relu" for _, activation in graph.of(Activation)
+        activation.name in tables and not tables[activation.name].shifts
+        for _, activation in graph.of(Activation)
     )
 
 

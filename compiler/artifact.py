@@ -107,7 +107,8 @@ def model_bytes(network: IntegerNetwork) -> ModelBytes:
 def tensor_bits(network: IntegerNetwork, tensors: Tensors) -> dict[str, int]:
     """Bits in which each tensor is stored: a weight's own, else as many as its values need."""
     bits = {
-        name: width_for(int(values.min()), int(values.max())) for name, values in tensors.items()
+        name: width_for(int(values.min(initial=0)), int(values.max(initial=0)))
+        for name, values in tensors.items()
     }
     for index, layer in enumerate(network.layers):
         if isinstance(layer, IntegerLayer):

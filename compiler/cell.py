@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from typing import ClassVar
 
+from .functions import Function, function_of
 from .graph import (
-    Activation,
     Add,
     Affine,
     Constant,
@@ -22,6 +23,7 @@ from .graph import (
     Rescale,
     State,
     Sub,
+    activation_node,
 )
 
 __all__ = [
@@ -99,9 +101,11 @@ class Value:
         self._tracer.nodes[self.position] = replace(self.node, name=name)
         return self
 
-    def _activation(self, function: str) -> Value:
-        name = self._tracer.fresh_name(function)
-        node = Activation(name=name, size=self.node.size, operand=self.position, function=function)
+    def apply(self, function: Function | str) -> Value:
+        """An element-wise function, or the one of that name in :mod:`.functions`."""
+        function = function_of(function) if isinstance(function, str) else function
+        node = activation_node(function, name="", size=self.node.size, operand=self.position)
+        node = replace(node, name=self._tracer.fresh_name(function.stem))
         return self._tracer.append(node, scalar=self.scalar)
 
 
@@ -119,28 +123,28 @@ class Tracer:
         return Value(self, len(self.nodes) - 1)
 
     def fresh_name(self, stem: str) -> str:
-        taken = sum(node.name.rstrip("0123456789") == stem for node in self.nodes)
-        return f"{stem}{taken}"
+        names = {node.name for node in self.nodes}
+        return next(name for n in count() if (name := f"{stem}{n}") not in names)
 
 
 def sigmoid(value: Value) -> Value:
     """Logistic function 1 / (1 + exp(-value))."""
-    return value._activation("sigmoid")
+    return value.apply("sigmoid")
 
 
 def tanh(value: Value) -> Value:
     """Hyperbolic tangent."""
-    return value._activation("tanh")
+    return value.apply("tanh")
 
 
 def relu(value: Value) -> Value:
     """max(value, 0)."""
-    return value._activation("relu")
+    return value.apply("relu")
 
 
 def absolute(value: Value) -> Value:
     """Absolute value."""
-    return value._activation("abs")
+    return value.apply("abs")
 
 
 def inverse(value: Value, function: str, epsilon: float) -> Value:
@@ -218,9 +222,9 @@ def trace(cell: Cell) -> Graph:
     return graph
 
 
-def with_activation(graph: Graph, function: str) -> Graph:
+def with_activation(graph: Graph, function: Function | str) -> Graph:
     """The graph whose output is ``function`` of its output; its states stay as they are."""
-    return with_output(graph, lambda output: output._activation(function))
+    return with_output(graph, lambda output: output.apply(function))
 
 
 def with_output(graph: Graph, follow: Callable[[Value], Value]) -> Graph:

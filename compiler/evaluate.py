@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from . import pwl
 from .errors import DeltaloomError
 from .graph import (
     Activation,
@@ -46,8 +45,6 @@ Observer = Callable[[Layer, Node, np.ndarray], None]
 
 StreamObserver = Callable[[str, np.ndarray], None]
 """Takes a stream's name and its vectors, float64 (rows, size)."""
-
-FUNCTIONS = pwl.FUNCTIONS | {"relu": lambda x: np.maximum(x, 0.0), "abs": np.abs}
 
 
 @dataclass(frozen=True)
@@ -259,8 +256,8 @@ def _operate(
             return values[a] - values[b]
         case Mul(a=a, b=b):
             return values[a] * values[b]
-        case Activation(operand=operand, function=function):
-            return FUNCTIONS[function](values[operand])
+        case Activation(operand=operand):
+            return node.definition(values[operand])
         case Rescale(operand=operand):
             return values[operand]
         case Multiple(operand=operand, factor=factor):

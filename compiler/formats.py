@@ -3,16 +3,19 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .calibrate import STREAM, Ranges, Statistics
 from .encodings import WeightFormat
 from .errors import DeltaloomError
 from .fixed import Format
-from .graph import Affine, Input, State
-from .inverse import INVERSES, fit_inverse
+from .functions import Function
+from .graph import Activation, Affine, Input, Inverse, State, Unary
+from .inverse import fit_inverse
 from .network import Layer, Network
-from .pwl import PiecewiseLinear, source_format
+from .pwl import PiecewiseLinear
 from .pwl_adaptive import fit_adaptive
+from .pwl_corners import fit_corners
 from .pwl_uniform import fit
 from .recipe import Recipe
 from .stream_formats import choose_stream_formats
@@ -129,24 +132,38 @@ def _state_formats(
     return found
 
 
-def fit_tables(recipe: Recipe) -> dict[str, PiecewiseLinear]:
-    """One table a function, from the recipe's element-wise format to results in [-1, 1).
+def fit_tables(layer: Layer, formats: LayerFormats, recipe: Recipe) -> dict[str, PiecewiseLinear]:
+    """The table of each activation and inverse of a float layer, by its node.
 
-    Those of inverses are the same for all recipes.
+    Where a function says what its inputs and results can be, all its tables are the same; else
+    they cover what calibration found. Those of inverses are the same for all recipes.
     """
-    width = recipe.elementwise
-    target = Format(width, width - 1)
-    return {
-        function: _fit_table(function, source_format(function, width), target, recipe)
-        for function in ("sigmoid", "tanh")
-    } | {table.function: table for table in map(fit_inverse, INVERSES)}
+    found = {}
+    for _, node in layer.graph.of(Unary):
+        if isinstance(node, Inverse):
+            found[node.name] = fit_inverse(node.function)
+        elif isinstance(node, Activation) and node.table is not None:
+            operand = layer.graph.nodes[node.operand].name
+            source = node.definition.source(formats.elementwise[operand])
+            target = node.definition.target(source, formats.elementwise[node.name])
+            found[node.name] = _fit_table(node.definition, source, target, recipe)
+    return found
 
 
-def _fit_table(function: str, source: Format, target: Format, recipe: Recipe) -> PiecewiseLinear:
-    kind = fit_adaptive if recipe.tables == "adaptive" else fit
+def _fit_table(
+    function: Function, source: Format, target: Format, recipe: Recipe
+) -> PiecewiseLinear:
+    """Of a function that is piecewise linear itself, its own pieces."""
+    options: dict[str, Any] = {}
+    if recipe.segments is not None:
+        options["segments"] = recipe.segments
+    else:
+        options["budget"] = recipe.table_budget(target.width)
     try:
-        if recipe.segments is not None:
-            return kind(function, source, target, segments=recipe.segments)
-        return kind(function, source, target, budget=recipe.table_budget(target.width))
+        if function.corners is not None:
+            return fit_corners(function, source, target)
+        if recipe.tables == "adaptive":
+            return fit_adaptive(function, source, target, criterion=recipe.knots, **options)
+        return fit(function, source, target, **options)
     except ValueError as error:
         raise DeltaloomError(f"Recipe asks for {recipe.tables} tables: {error}") from error

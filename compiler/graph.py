@@ -14,6 +14,7 @@ import numpy as np
 from .convolution import Convolution
 from .encodings import Encoding
 from .fixed import Format
+from .functions import FAMILIES, Function, function_of
 
 __all__ = [
     "EXACT",
@@ -27,12 +28,15 @@ __all__ = [
     "Mul",
     "Multiple",
     "Node",
+    "OwnActivation",
     "Path",
     "Reduce",
     "Rescale",
     "Scale",
     "State",
     "Sub",
+    "Unary",
+    "activation_node",
 ]
 
 
@@ -171,13 +175,38 @@ class Unary(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Activation(Unary):
-    """An element-wise non-linear ``function``: a piecewise-linear table, or one of EXACT."""
+    """An element-wise ``function`` by its name: a piecewise-linear table, or one of EXACT."""
 
     function: str
 
     @property
+    def definition(self) -> Function:
+        """What it computes."""
+        return function_of(self.function)
+
+    @property
     def table(self) -> str | None:
         return None if self.function in EXACT else self.function
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnActivation(Activation):
+    """An activation with a user's own function; of float graphs alone."""
+
+    own: Function
+
+    @property
+    def definition(self) -> Function:
+        return self.own
+
+
+def activation_node(function: Function, *, name: str, size: int, operand: int) -> Activation:
+    """The node of a function, be it a user's own."""
+    if function.stem in FAMILIES:
+        return Activation(name=name, size=size, operand=operand, function=function.name)
+    return OwnActivation(
+        name=name, size=size, operand=operand, function=function.name, own=function
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,7 +85,7 @@ def legalise(
     parameters : IntegerParameters
         Formats of weights and accumulators.
     tables : mapping of str to PiecewiseLinear
-        By function.
+        By node.
     """
     return Legaliser(layer, formats, parameters, tables).run()
 
@@ -154,11 +154,14 @@ class Legaliser:
                 return self.narrow(node.operand, self.elementwise_width)
             case Inverse():
                 return self.copy_inverse(node)
-            case Activation(function=function):
-                table = self.tables[function]
+            case Activation(name=name):
+                table = self.tables[name]
                 operand = self.rounded(node.operand, table.source)
                 interval = Interval(*table.bounds, table.target.frac)
-                return self.append(replace(node, operand=operand), interval, table.target)
+                looked_up = Activation(
+                    name=name, size=node.size, operand=operand, function=node.function
+                )
+                return self.append(looked_up, interval, table.target)
             case Binary():
                 a, b = self.moved[node.a], self.moved[node.b]
                 if isinstance(node, Mul):
@@ -222,8 +225,8 @@ class Legaliser:
         wanted: list[Format] = []
         for reader in (self.graph.nodes[p] for p in self.graph.readers(position)):
             match reader:
-                case Activation(function=function) if function in self.tables:
-                    wanted.append(self.tables[function].source)
+                case Activation(name=reader_name) if reader_name in self.tables:
+                    wanted.append(self.tables[reader_name].source)
                 case Affine():
                     wanted.append(self.formats.operands[name])
                 case _:

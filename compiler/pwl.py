@@ -1,40 +1,31 @@
 """Piecewise-linear activations: what they compute, and how far that is from the function."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from .fixed import Format, width_for
+from .functions import FAMILIES, Function, function_of
 
 __all__ = [
-    "FUNCTIONS",
+    "MAX_SHIFTED",
     "MAX_SLOPE",
     "MAX_WORD",
     "PiecewiseLinear",
     "TableError",
-    "source_format",
     "table_error",
     "worst_error",
 ]
 
-FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "sigmoid": lambda x: 0.5 + 0.5 * np.tanh(0.5 * x),
-    "tanh": np.tanh,
-    "inverse_reciprocal": lambda x: 1 / (2 + x),
-    "inverse_root": lambda x: np.where(x < 0, 2 + x, 2 + 2 * x) ** -0.5,
-}
-"""What a table stands for, in float64; inverses are those of :mod:`~deltaloom.compiler.inverse`."""
-
 MAX_WORD = 36
 """Bits of base and slope together: one word of an ECP5 block RAM of 512 words."""
 
+MAX_SHIFTED = 4
+"""Pieces that hardware chooses among by the input alone, if none needs a multiplier."""
+
 MAX_SLOPE = 18
 """Bits of an ECP5 multiplier's operand."""
-
-RANGE_BITS = {"sigmoid": 4, "tanh": 3}
-"""Inputs lie in [-2**bits, 2**bits): beyond it the functions are flat to 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +40,7 @@ class PiecewiseLinear:
     Parameters
     ----------
     function : str
-        A name of :data:`FUNCTIONS`.
+        Its name: one of :mod:`~deltaloom.compiler.functions`, or a user's own.
     source, target : Format
         Of input and output.
     base, slope : numpy.ndarray
@@ -58,6 +49,8 @@ class PiecewiseLinear:
         Fraction bits of base and slope beyond the target's.
     knots : numpy.ndarray, optional
         Int64 (segments - 1,), ascending: first input code of each segment but the first.
+    definition : Function, optional
+        A user's own function; what is read from a file lacks it.
     """
 
     function: str
@@ -67,6 +60,12 @@ class PiecewiseLinear:
     slope: np.ndarray
     shift: int
     knots: np.ndarray | None = None
+    definition: Function | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether its function is known here, so that its error can be measured."""
+        return self.definition is not None or self.function.partition("(")[0] in FAMILIES
 
     @property
     def segment_bits(self) -> int:
@@ -77,6 +76,13 @@ class PiecewiseLinear:
     def offset_bits(self) -> int:
         """Of a uniform table: the input's other bits."""
         return self.source.width - self.segment_bits
+
+    @property
+    def shifts(self) -> bool:
+        """Whether it takes no multiplier: few pieces, each flat or as steep as a power of two."""
+        steep = np.abs(self.slope)
+        powers = bool(np.all(steep & (steep - 1) == 0))
+        return self.knots is not None and len(self.base) <= MAX_SHIFTED and powers
 
     @property
     def base_width(self) -> int:
@@ -154,15 +160,17 @@ class TableError:
     rms: float
 
 
-def source_format(function: str, width: int) -> Format:
-    """Input format of a function's table: [-16, 16) for ``sigmoid``, [-8, 8) for ``tanh``."""
-    return Format(width, width - 1 - RANGE_BITS[function])
-
-
 def table_error(table: PiecewiseLinear) -> TableError:
-    """Measure a table on every input code against float64."""
+    """Measure a table on every input code against float64.
+
+    Raises
+    ------
+    ValueError
+        If its function is a user's own and not known here.
+    """
     codes = np.arange(table.source.min, table.source.max + 1)
-    real = FUNCTIONS[table.function](table.source.dequantize(codes)) * 2.0**table.target.frac
+    function = table.definition or function_of(table.function)
+    real = function(table.source.dequantize(codes)) * 2.0**table.target.frac
     distance = np.abs(table(codes) - real)
     return TableError(
         worst=float(distance.max()),

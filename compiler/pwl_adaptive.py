@@ -1,13 +1,15 @@
 """Fits piecewise-linear tables whose segments are as long as the function lets them be."""
 
 import heapq
+import math
 from functools import lru_cache
 
 import numpy as np
 
 from .fixed import Format, width_for
+from .functions import Function
 from .pwl import MAX_SLOPE, MAX_WORD, PiecewiseLinear, table_error, worst_error
-from .pwl_uniform import check_fit, improve, round_lines, samples
+from .pwl_uniform import check_fit, improve, round_lines, samples, table_of
 
 __all__ = ["CRITERIA", "KNOT_BITS", "MAX_SEGMENTS", "fit_adaptive"]
 
@@ -23,7 +25,7 @@ MAX_SEGMENTS = 64
 
 @lru_cache(maxsize=64)
 def fit_adaptive(
-    function: str,
+    function: Function | str,
     source: Format,
     target: Format,
     *,
@@ -39,8 +41,8 @@ def fit_adaptive(
 
     Parameters
     ----------
-    function : str
-        A name of :data:`~deltaloom.compiler.pwl.FUNCTIONS`.
+    function : Function or str
+        What to fit, or its name.
     source, target : Format
         Signed formats of input (up to 18 bits) and output.
     segments : int, optional
@@ -51,7 +53,7 @@ def fit_adaptive(
     criterion : str
         A name of :data:`CRITERIA`.
     """
-    check_fit(function, source, segments, budget)
+    function = check_fit(function, source, segments, budget)
     if criterion not in CRITERIA:
         raise ValueError(f"Criterion must be one of {', '.join(CRITERIA)}, not {criterion!r}")
     real = np.roll(samples(function, source, target, 1)[0], -source.min)
@@ -63,14 +65,22 @@ def fit_adaptive(
         ((_, starts),) = delete_knots(real, grid, [segments], criterion)
         return round_table(function, source, target, real, starts)
     assert budget is not None
-    for _, starts in reversed(delete_knots(real, grid, range(1, most + 1), criterion)):
-        table = round_table(function, source, target, real, starts)
-        if worst_error(table) <= budget:
-            return table
-    raise ValueError(
-        f"Budget must be at least {worst_error(table):.3g} units of {target} for {function} of "
-        f"{source} with {most} segments, not {budget}"
-    )
+    cost = Costs(real, criterion)
+    (most, all_starts), *fewer = delete_knots(real, grid, range(1, most + 1), criterion)
+    table = round_table(function, source, target, real, all_starts)
+    if worst_error(table) > budget:
+        raise ValueError(
+            f"Budget must be at least {worst_error(table):.3g} units of {target} for "
+            f"{function.name} of {source} with {most} segments, not {budget}"
+        )
+    for _, starts in reversed(fewer):
+        # No line is closer than the least-squares line is on average: rounding adds half a unit,
+        # and the sums are exact to far less than the other half.
+        if cost.remaining(starts) <= budget + 1:
+            shorter = round_table(function, source, target, real, starts)
+            if worst_error(shorter) <= budget:
+                return shorter
+    return table
 
 
 def delete_knots(
@@ -124,6 +134,14 @@ class Costs:
             return self._largest(low, high)
         return self._least(low, high) - self._least(low, knot) - self._least(knot, high)
 
+    def remaining(self, starts: list[int]) -> float:
+        """Largest root-mean-square distance that least-squares lines leave in a segment."""
+        ends = [*starts[1:], len(self._real)]
+        return max(
+            math.sqrt(self._least(low, high) / (high - low))
+            for low, high in zip(starts, ends, strict=True)
+        )
+
     def _line(self, low: int, high: int) -> tuple[float, float]:
         """Slope of the least-squares line of codes ``low`` to ``high - 1``, and its residue."""
         count, x, xx, y, xy, yy = self._sums[:, high] - self._sums[:, low]
@@ -141,7 +159,7 @@ class Costs:
 
 
 def round_table(
-    function: str, source: Format, target: Format, real: np.ndarray, starts: list[int]
+    function: Function, source: Format, target: Format, real: np.ndarray, starts: list[int]
 ) -> PiecewiseLinear:
     """The table of given segments, with as many fraction bits as its widths allow."""
     pieces = np.split(real, starts[1:])
@@ -163,9 +181,9 @@ def round_table(
         knots = np.array(starts[1:], dtype=np.int64) + source.min
         for array in (base, slope, knots):
             array.flags.writeable = False
-        tables.append(PiecewiseLinear(function, source, target, base, slope, shift, knots))
+        tables.append(table_of(function, source, target, base, slope, shift, knots))
         if len(tables) == 2:
             break
     best = min(tables, key=lambda table: table_error(table).worst)
-    assert target.holds(np.array(best.bounds)), f"{function} table leaves {target}"
+    assert target.holds(np.array(best.bounds)), f"{function.name} table leaves {target}"
     return best

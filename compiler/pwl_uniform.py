@@ -1,13 +1,16 @@
 """Fits piecewise-linear tables with uniform segments."""
 
+from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from .fixed import Format, width_for
-from .pwl import FUNCTIONS, MAX_SLOPE, MAX_WORD, PiecewiseLinear, worst_error
+from .functions import FAMILIES, Function, function_of
+from .pwl import MAX_SLOPE, MAX_WORD, PiecewiseLinear, worst_error
 
-__all__ = ["check_fit", "fit", "improve", "round_lines", "samples"]
+__all__ = ["check_fit", "fit", "improve", "round_lines", "samples", "table_of"]
 
 WORDS = (32, MAX_WORD)
 """Widths of a word to try: two block RAMs of an iCE40, one of an ECP5."""
@@ -24,7 +27,7 @@ SEARCH_MARGIN = 0.4
 
 @lru_cache(maxsize=256)
 def fit(
-    function: str,
+    function: Function | str,
     source: Format,
     target: Format,
     *,
@@ -39,8 +42,8 @@ def fit(
 
     Parameters
     ----------
-    function : str
-        A name of :data:`FUNCTIONS`.
+    function : Function or str
+        What to fit, or its name.
     source, target : Format
         Signed formats of input (up to 18 bits) and output.
     segments : int, optional
@@ -49,7 +52,7 @@ def fit(
         Worst error, in units of the target's last place. Instead of ``segments``: the smallest
         power of two that meets it, in the narrowest of :data:`WORDS` that does.
     """
-    check_fit(function, source, segments, budget)
+    function = check_fit(function, source, segments, budget)
     if segments is not None:
         if segments < 1 or segments & (segments - 1) or segments > 1 << source.width:
             raise ValueError(
@@ -66,28 +69,30 @@ def fit(
                 return table
     raise ValueError(
         f"Budget must be at least {worst_error(table):.3g} units of {target} "
-        f"for {function} of {source}, not {budget}"
+        f"for {function.name} of {source}, not {budget}"
     )
 
 
-def check_fit(function: str, source: Format, segments: int | None, budget: float | None) -> None:
-    """Raise unless there is such a function, and one goal to fit it to."""
-    if function not in FUNCTIONS:
-        raise ValueError(f"Function must be one of {', '.join(FUNCTIONS)}, not {function!r}")
+def check_fit(
+    function: Function | str, source: Format, segments: int | None, budget: float | None
+) -> Function:
+    """The function; raises unless there is one, and one goal to fit it to."""
+    function = function_of(function) if isinstance(function, str) else function
     if (segments is None) == (budget is None):
         raise ValueError("Either segments or budget must be given")
     if source.width > MAX_SOURCE:
         raise ValueError(f"Source must have at most {MAX_SOURCE} bits, not {source.width}")
+    return function
 
 
-def samples(function: str, source: Format, target: Format, segments: int) -> np.ndarray:
+def samples(function: Function, source: Format, target: Format, segments: int) -> np.ndarray:
     """Exact results in target units, float64 (segments, codes a segment), saturated.
 
     Segments are in two's complement order: those of non-negative inputs come first.
     """
     codes = np.arange(source.max - source.min + 1)
     codes = np.where(codes > source.max, codes - len(codes), codes)
-    real = FUNCTIONS[function](source.dequantize(codes)) * 2.0**target.frac
+    real = function(source.dequantize(codes)) * 2.0**target.frac
     return np.clip(real, target.min, target.max).reshape(segments, -1)
 
 
@@ -101,14 +106,14 @@ def chords(real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return slope, real - slope * np.arange(last + 1)
 
 
-def line_error(function: str, source: Format, target: Format, segments: int) -> float:
+def line_error(function: Function, source: Format, target: Format, segments: int) -> float:
     """Worst distance of unrounded minimax lines: a cheap estimate of what rounding can reach."""
     _, left = chords(samples(function, source, target, segments))
     return float(np.max(left.max(axis=1) - left.min(axis=1)) / 2)
 
 
 def fit_segments(
-    function: str, source: Format, target: Format, segments: int, word_width: int
+    function: Function, source: Format, target: Format, segments: int, word_width: int
 ) -> PiecewiseLinear:
     """The best table of a number of segments whose words have at most ``word_width`` bits."""
     real = samples(function, source, target, segments)
@@ -122,14 +127,20 @@ def fit_segments(
         if sum(word) <= word_width and word[1] <= MAX_SLOPE:
             base, slope = improve(real, target, shift, base, slope)
             base.flags.writeable = slope.flags.writeable = False
-            tables.append(PiecewiseLinear(function, source, target, base, slope, shift))
+            tables.append(table_of(function, source, target, base, slope, shift))
             if len(tables) == 2:
                 break
     best = min(tables, key=worst_error)
     codes = np.arange(source.min, source.max + 1)
-    assert target.holds(best(codes)), f"{function} table leaves {target}"
+    assert target.holds(best(codes)), f"{function.name} table leaves {target}"
     assert best.base_width + best.slope_width <= word_width
     return best
+
+
+def table_of(function: Function, *parts: Any) -> PiecewiseLinear:
+    """A table that knows its function, be it a user's own."""
+    table = PiecewiseLinear(function.name, *parts)
+    return table if function.stem in FAMILIES else replace(table, definition=function)
 
 
 def center(real: np.ndarray, slope: np.ndarray, target: Format, shift: int) -> np.ndarray:

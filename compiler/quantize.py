@@ -14,7 +14,6 @@ from .integer import IntegerLayer, IntegerNetwork, Skip
 from .legalise import legalise, prune
 from .network import Layer, Network
 from .output_sums import check_sums, keep_sums
-from .pwl import PiecewiseLinear
 from .recipe import Recipe
 from .recipe_names import check_recipe
 from .recipe_values import SUMS
@@ -105,10 +104,9 @@ def plan_of(network: Network, ranges: Ranges, recipe: Recipe) -> Plan:
 
 def round_network(plan: Plan) -> IntegerNetwork:
     """The network in the formats that were chosen."""
-    tables = fit_tables(plan.recipe)
     integer = IntegerNetwork(
         tuple(
-            quantize_layer(layer, plan.cells[layer.name], tables, plan.recipe)
+            quantize_layer(layer, plan.cells[layer.name], plan.recipe)
             if isinstance(layer, Layer)
             else quantize_stream_layer(layer, plan.streams[layer.name])
             for layer in plan.network.layers
@@ -153,12 +151,11 @@ def pruned(layer: Layer) -> Layer:
     return replace(layer, graph=graph, parameters=parameters, initial=initial)
 
 
-def quantize_layer(
-    layer: Layer, formats: LayerFormats, tables: dict[str, PiecewiseLinear], recipe: Recipe
-) -> IntegerLayer:
+def quantize_layer(layer: Layer, formats: LayerFormats, recipe: Recipe) -> IntegerLayer:
     """One layer, given the formats of its streams, states, operands and weights."""
     parameters = quantize_weights(layer, formats.operands, formats.weights, recipe)
     check_sums(layer, formats, parameters)
+    tables = fit_tables(layer, formats, recipe)
     graph = legalise(layer, formats, parameters, tables)
     return IntegerLayer(
         name=layer.name,
@@ -166,7 +163,7 @@ def quantize_layer(
         graph=graph,
         weights=parameters.weights,
         biases=parameters.biases,
-        tables={node.name: tables[node.table] for node in graph.nodes if node.table is not None},
+        tables={node.name: tables[node.name] for node in graph.nodes if node.table is not None},
         skip=Skip(recipe.skip),
         constants={
             node.name: formats.elementwise[node.name].quantize(layer.parameters[node.name])

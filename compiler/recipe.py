@@ -51,7 +51,11 @@ class Recipe:
         place. Left out: 1 for results of up to 8 bits, 2 for wider ones.
     tables : str
         Segments of activation tables: ``uniform``, or ``adaptive`` (Sari et al. 2021), whose
-        knots lie where the function bends and need no memory.
+        knots lie where the function bends and need no memory. A function that is piecewise linear
+        itself has its own pieces, whatever is asked for.
+    knots : str
+        What the deletion of a knot of adaptive tables costs: the ``largest`` error it leaves, or
+        the ``squares`` of errors that it adds.
     segments : int, optional
         Segments of a table, instead of an error: a power of two of uniform ones, up to 64 of
         adaptive ones.
@@ -79,6 +83,7 @@ class Recipe:
     elementwise: int = 16
     activation_error: float | None = None
     tables: str = "uniform"
+    knots: str = "largest"
     segments: int | None = None
     output: int | None = None
     scale: str = "power-of-two"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .encodings import ENCODINGS
 from .errors import DeltaloomError, UnsupportedError
 from .integer import Skip
+from .pwl_adaptive import CRITERIA
 
 if TYPE_CHECKING:
     from .recipe import Recipe
@@ -37,6 +38,12 @@ def check_values(recipe: Recipe) -> None:
     one_of("skip", recipe.skip, SKIPS)
     one_of("clip", recipe.clip, CLIPS)
     one_of("tables", recipe.tables, TABLES)
+    one_of("knots", recipe.knots, CRITERIA)
+    if recipe.knots != CRITERIA[0] and recipe.tables != "adaptive":
+        raise DeltaloomError(
+            f"Recipe knots must be '{CRITERIA[0]}' with tables '{recipe.tables}', which have no "
+            f"knots to choose; '{recipe.knots}' needs tables 'adaptive'"
+        )
     one_of("scale", recipe.scale, SCALES)
     one_of("rounding", recipe.rounding, ROUNDINGS)
     _check_theta(recipe)

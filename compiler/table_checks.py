@@ -2,9 +2,10 @@
 
 from itertools import pairwise
 
-from .check_rules import check_array, check_format, require
+from .check_rules import NAME, check_array, check_format, require
 from .exact import MAX_MULTIPLIER
-from .pwl import FUNCTIONS, MAX_SLOPE, MAX_WORD, PiecewiseLinear
+from .functions import function_of
+from .pwl import MAX_SLOPE, MAX_WORD, PiecewiseLinear
 from .pwl_adaptive import MAX_SEGMENTS
 
 __all__ = ["check_table"]
@@ -12,7 +13,10 @@ __all__ = ["check_table"]
 
 def check_table(what: str, table: PiecewiseLinear) -> None:
     """A table has one line a segment, fits its memory word, and never leaves its target."""
-    require(table.function in FUNCTIONS, f"{what} must have a function of {', '.join(FUNCTIONS)}")
+    if table.known and table.definition is None:
+        require(function_of(table.function).name == table.function, f"{what} must name a function")
+    else:
+        require(NAME.fullmatch(table.function) is not None, f"{what} must have a function's name")
     check_format(f"Input of {what}", table.source, MAX_MULTIPLIER)
     check_format(what, table.target, MAX_MULTIPLIER)
     segments = len(table.base)

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from amaranth.hdl import Cat, Const, Module, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -34,10 +34,19 @@ def offset_shape(table):
     return shape_of(table.source)
 
 
+def shifted(value, factor):
+    """Product with 0 or a power of two of either sign."""
+    if not factor:
+        return Const(0, 1)
+    product = value << abs(factor).bit_length() - 1
+    return product if factor > 0 else -product
+
+
 class Activation(wiring.Component):
     """Finds a segment's line and evaluates it; a value a cycle, never stalls.
 
-    Uniform segments are looked up in a memory, those between knots found by comparisons.
+    Uniform segments are looked up in a memory, those between knots found by comparisons. A few
+    lines of slopes that are powers of two take no multiplier.
 
     Parameters
     ----------
@@ -61,23 +70,40 @@ class Activation(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         table, line = self._table, line_layout(self._table)
-        m.submodules.multiplier = multiplier = Multiplier(
-            line["slope"].width, offset_shape(table).width + int(table.knots is None)
-        )
         base = Signal(line["base"].shape, reset_less=True)
         aligned = Signal.like(base, reset_less=True)
         offset = Signal(offset_shape(table), reset_less=True)
         m.d.sync += offset.eq(self.i[: len(offset)])
         chosen = self._look_up(m, line) if table.knots is None else self._compare(m, line)
-        m.d.comb += [multiplier.a.eq(chosen.slope), multiplier.b.eq(offset)]
-        total = Signal(signed(max(len(base), len(multiplier.p)) + 1))
-        m.d.comb += total.eq(aligned + multiplier.p)
+        product = self._shift(m, offset) if table.shifts else self._multiply(m, chosen, offset)
+        total = Signal(signed(max(len(base), len(product)) + 1))
+        m.d.comb += total.eq(aligned + product)
         m.d.sync += [
             base.eq(chosen.base),
             aligned.eq(base),
             self.o.eq(total >> table.shift),
         ]
         return m
+
+    def _multiply(self, m, chosen, offset):
+        m.submodules.multiplier = multiplier = Multiplier(
+            len(chosen.slope), len(offset) + int(self._table.knots is None)
+        )
+        m.d.comb += [multiplier.a.eq(chosen.slope), multiplier.b.eq(offset)]
+        return multiplier.p
+
+    def _shift(self, m, offset):
+        """Offset times slope of the last knot reached, as long on its way as a multiplier's."""
+        slopes = self._table.slope.tolist()
+        width = len(offset) + width_for(min(slopes), max(slopes))
+        first, product = (
+            Signal(signed(width), name=name, reset_less=True) for name in ("shifted", "product")
+        )
+        value = shifted(offset, slopes[0])
+        for reached, slope in zip(self._reached, slopes[1:], strict=True):
+            value = Mux(reached, shifted(offset, slope), value)
+        m.d.sync += [first.eq(value), product.eq(first)]
+        return product
 
     def _lines(self):
         table = self._table
@@ -106,7 +132,7 @@ class Activation(wiring.Component):
         changes: an exclusive or of constants, as shallow as a tree.
         """
         knots = self._table.knots.tolist()
-        reached = Signal(len(knots), reset_less=True)
+        self._reached = reached = Signal(len(knots), reset_less=True)
         # Knots lie on a grid: the input's bits below it cannot decide a comparison.
         grid = min((knot & -knot for knot in knots if knot), default=1 << len(self.i) - 1)
         low = grid.bit_length() - 1

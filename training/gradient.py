@@ -2,7 +2,7 @@
 
 Roundings are straight-through (Bengio et al. 2013): their derivative is that of the identity,
 and zero where they saturate. Activation tables have the derivative of their function, at the
-table's result.
+table's result or at its argument.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -34,12 +34,12 @@ __all__ = ["Gradients", "LayerGradient", "has_derivative"]
 
 Array = np.ndarray
 
-DERIVATIVES: dict[str, Callable[[Array], Array]] = {
+BY_RESULT: dict[str, Callable[[Array], Array]] = {
     "relu": lambda y: (y > 0).astype(y.dtype),
     "sigmoid": lambda y: y * (1 - y),
     "tanh": lambda y: 1 - y * y,
 }
-"""By function: its derivative, from its result."""
+"""Derivatives that follow from a function's result, at less cost than from its argument."""
 
 INVERSES: dict[str, Callable[[Array], Array]] = {
     "root": lambda y: -0.5 * y**3,
@@ -51,7 +51,7 @@ INVERSES: dict[str, Callable[[Array], Array]] = {
 def has_derivative(node: Node) -> bool:
     """Whether a node of a float graph can be trained."""
     if isinstance(node, Activation):
-        return node.function in DERIVATIVES or node.function == "abs"
+        return node.definition.slope is not None
     if isinstance(node, Inverse):
         return node.function in INVERSES
     linear = Rescale | Multiple | Reduce
@@ -260,10 +260,13 @@ class _Walk:
                     gates[:, rows] = passed.reshape(len(gates), -1)
                 else:
                     self.add(operand, passed)
-            case Activation(operand=operand, function="abs"):
-                self.add(operand, arrived * np.sign(self._value(operand)))
             case Activation(operand=operand, function=function):
-                slope = DERIVATIVES[function](self._value(position))
+                if function in BY_RESULT:
+                    slope = BY_RESULT[function](self._value(position))
+                else:
+                    derivative = node.definition.slope
+                    assert derivative is not None, "checked when the module was prepared"
+                    slope = derivative(self._value(operand))
                 slope *= arrived
                 self.add(operand, slope)
             case Mul(a=a, b=b):

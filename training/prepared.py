@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ..compiler.errors import DeltaloomError, UnsupportedError
-from ..compiler.formats import fit_tables
 from ..compiler.integer import IntegerLayer, IntegerNetwork, Skip
 from ..compiler.network import Layer, Network
 from ..compiler.quantize import (
@@ -216,7 +215,7 @@ class Prepared(nn.Module):
         return found
 
     def _run(self, given: Arguments) -> _Pass:
-        plan, tables, recipe = self._plan, fit_tables(self.recipe), self._rounding()
+        plan, recipe = self._plan, self._rounding()
         step = self._step((INPUT, "stream", ""))
         values = round_values(given.values, plan.streams[INPUT], self._dtype, step)
         found = _Pass({INPUT: (values, given.lengths)}, {}, {})
@@ -228,7 +227,7 @@ class Prepared(nn.Module):
             if isinstance(layer, Layer):
                 parameters, formats = self._parameters_of(layer), plan.cells[layer.name]
                 latent = parameters(formats, self._step)
-                integer = quantize_layer(_with_parameters(layer, latent), formats, tables, recipe)
+                integer = quantize_layer(_with_parameters(layer, latent), formats, recipe)
                 straight = parameters.straight(latent, integer, formats, self._step)
                 states = self._signature.kept(layer.name)
                 steps = self._steps(integer) if self.ranges else {}

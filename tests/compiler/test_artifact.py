@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from deltaloom.compiler.artifact import KEY, checksum, encode, load, model_bytes, save
 from deltaloom.compiler.cells import GRU, LSTM, Linear, ReluRNN
 from deltaloom.compiler.errors import DeltaloomError, ModelFileError
+from deltaloom.compiler.functions import Function
 from deltaloom.compiler.network import LastStep, Network
 from deltaloom.compiler.packing import pack, packed_bytes, unpack
 from deltaloom.compiler.quantize import quantize
@@ -462,6 +463,48 @@ def test_adaptive_tables_come_back(knotted, tmp_path):
     again = load_bytes(tmp_path, knotted)
     assert encode(again) == knotted
     assert {len(table.knots) for table in again.computing[0].tables.values()} == {4}
+
+
+@pytest.fixture
+def activated(make_network):
+    """A file with tables of a function with parameters, of one line, and of a user's own."""
+    own = Function("cube", lambda x: x**3)
+    cells = Linear(3, 4, "elu(0.3)"), Linear(4, 3, "linear(0.5)"), Linear(3, 2, own)
+    network = quantize(make_network(*cells), data(3), Recipe(elementwise=8))
+    assert [table.known for layer in network.computing for table in layer.tables.values()] == [
+        True
+    ] * 3
+    return encode(network)
+
+
+def test_functions_come_back_by_name(activated, tmp_path):
+    """A user's own as its table alone."""
+    again = load_bytes(tmp_path, activated)
+    assert encode(again) == activated
+    tables = [table for layer in again.computing for table in layer.tables.values()]
+    names = ["elu(0.3, 1.0, 1.0)", "linear(0.5, 0.0)", "cube"]
+    assert [table.function for table in tables] == names
+    assert [table.known for table in tables] == [True, True, False]
+    assert len(tables[1].base) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("elu(0.3)", "must name a function"),
+        ("elu(0.3, 1.0, nan)", "must have at most 3 finite parameters"),
+        ("elu(-0.3, 1.0, 1.0)", "Parameter alpha of elu must be from"),
+        ("two words", "must have a function's name"),
+    ],
+)
+def test_forged_functions_are_refused(activated, tmp_path, name, reason):
+    header, model, payload = parts(activated)
+    model = changed(model, ("model", "tables", 0, "function"), name)
+    nodes = model["model"]["layers"][0]["nodes"]
+    place = next(place for place, node in enumerate(nodes) if node["operation"] == "Activation")
+    model = changed(model, ("model", "layers", 0, "nodes", place, "function"), name)
+    with pytest.raises(ModelFileError, match=reason):
+        load_bytes(tmp_path, assemble(header, model, payload))
 
 
 @pytest.mark.parametrize(

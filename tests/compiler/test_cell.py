@@ -101,7 +101,7 @@ def test_refuses_equations(how, error, sentence):
         (lambda: RNN(0, 3), "^Input size must be a positive integer, not 0$"),
         (lambda: RNN(2, -1), "^Hidden size must be a positive integer, not -1$"),
         (lambda: LSTM(2.0, 3), r"^Input size must be a positive integer, not 2\.0$"),
-        (lambda: Linear(2, 3, "exp"), "^Activation must be one of relu, sigmoid, tanh, not 'exp'$"),
+        (lambda: Linear(2, 3, "sine"), "^Function must be one of abs, relu, .*, not 'sine'$"),
     ],
 )
 def test_refuses_sizes(make, sentence):

@@ -4,15 +4,20 @@ import numpy as np
 import pytest
 
 from deltaloom.compiler.fixed import Format
+from deltaloom.compiler.functions import function_of
 from deltaloom.compiler.pwl import (
     MAX_WORD,
     PiecewiseLinear,
-    source_format,
     table_error,
     worst_error,
 )
 from deltaloom.compiler.pwl_adaptive import fit_adaptive
 from deltaloom.compiler.pwl_uniform import fit
+
+
+def source_format(function, width):
+    return function_of(function).source(Format(width, 0))
+
 
 REAL = {"sigmoid": lambda x: 1 / (1 + np.exp(-x)), "tanh": np.tanh}
 
@@ -124,8 +129,8 @@ def test_refuses(arguments, sentence):
 
 
 def test_refuses_unknown_functions_and_wide_sources():
-    with pytest.raises(ValueError, match="Function must be one of sigmoid, tanh, not 'exp'"):
-        fit("exp", Format(8, 4), Format(8, 7), budget=1)
+    with pytest.raises(ValueError, match="Function must be one of abs, relu, .*, not 'sine'"):
+        fit("sine", Format(8, 4), Format(8, 7), budget=1)
     with pytest.raises(ValueError, match="Source must have at most 18 bits, not 19"):
         fit("tanh", Format(19, 4), Format(8, 7), budget=1)
 

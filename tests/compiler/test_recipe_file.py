@@ -21,6 +21,7 @@ from deltaloom.compiler.recipe import Recipe
             output=8,
             segments=16,
             tables="adaptive",
+            knots="squares",
         ),
     ],
 )
@@ -54,7 +55,7 @@ def test_refuses_a_place_that_is_not_writable(tmp_path):
         (
             b"weight = 'int8'",
             "Recipe {} must have keys of weights, activations, skip, theta, clip, paths, "
-            "state_limits, elementwise, activation_error, tables, segments, output, scale, "
+            "state_limits, elementwise, activation_error, tables, knots, segments, output, scale, "
             "rounding, seed, max_loss, not 'weight'",
         ),
         (b"weights = ", "Recipe {} must be valid TOML: Invalid value (at end of document)"),

@@ -89,6 +89,12 @@ from deltaloom.compiler.recipe import Recipe
         ({"seed": -1}, "Recipe seed must be an integer from 0 to 2**32 - 1, not -1"),
         ({"seed": True}, "Recipe seed must be an integer from 0 to 2**32 - 1, not True"),
         ({"tables": "exact"}, "Recipe tables must be one of uniform, adaptive, not 'exact'"),
+        ({"knots": "few"}, "Recipe knots must be one of largest, squares, not 'few'"),
+        (
+            {"knots": "squares"},
+            "Recipe knots must be 'largest' with tables 'uniform', which have no knots to choose; "
+            "'squares' needs tables 'adaptive'",
+        ),
         ({"segments": 0}, "Recipe segments must be a positive integer, not 0"),
         (
             {"segments": 4, "activation_error": 2},

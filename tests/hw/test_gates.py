@@ -23,6 +23,9 @@ CELLS = [
     Linear(4, 3),
     Linear(2, 5, "tanh"),
     Linear(2, 3, "relu"),
+    Linear(2, 3, "leaky_relu(0.25)"),
+    Linear(2, 4, "hard_tanh(-1.0, 1.0)"),
+    Linear(3, 2, "softplus"),
 ]
 STEPS = 4
 

@@ -2,12 +2,19 @@
 
 import numpy as np
 import pytest
+from amaranth.back import rtlil
 
 from deltaloom.compiler.fixed import Format
-from deltaloom.compiler.pwl import PiecewiseLinear, source_format
+from deltaloom.compiler.functions import function_of
+from deltaloom.compiler.pwl import PiecewiseLinear
 from deltaloom.compiler.pwl_adaptive import fit_adaptive
+from deltaloom.compiler.pwl_corners import fit_corners
 from deltaloom.compiler.pwl_uniform import fit
 from deltaloom.hw.pwl import Activation, line_layout
+
+
+def source_format(function, width):
+    return function_of(function).source(Format(width, 0))
 
 
 def table(function, width, segments=None):
@@ -79,6 +86,40 @@ def test_knots_anywhere(cycles):
         activation = PiecewiseLinear("tanh", Format(5, 0), Format(8, 0), *lines, 0, np.array(knots))
         codes = np.arange(-16, 16)
         np.testing.assert_array_equal(results(cycles, activation, codes), activation(codes))
+
+
+PIECES = [
+    "leaky_relu(0.01)",
+    "leaky_relu(0.25)",
+    "leaky_relu(-0.5)",
+    "hard_tanh(-1.0, 1.0)",
+    "hard_tanh(-0.3, 0.7)",
+    "hard_sigmoid(0.2, 0.5)",
+    "hard_sigmoid(0.25, 0.5)",
+    "soft_shrink(0.5)",
+    "linear(0.5, -1.0)",
+]
+
+
+@pytest.mark.parametrize("name", PIECES)
+@pytest.mark.parametrize(("width", "frac"), [(9, 6), (4, 1), (10, 9)])
+def test_pieces_of_functions(cycles, name, width, frac):
+    function, calibrated = function_of(name), Format(width, frac)
+    source = function.source(calibrated)
+    activation = fit_corners(function, source, function.target(source, calibrated))
+    codes = np.arange(source.min, source.max + 1)
+    np.testing.assert_array_equal(results(cycles, activation, codes), activation(codes))
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_slopes_of_powers_of_two_take_no_multiplier(name):
+    function, calibrated = function_of(name), Format(16, 12)
+    source = function.source(calibrated)
+    activation = fit_corners(function, source, function.target(source, calibrated))
+    text = rtlil.convert(Activation(activation), emit_src=False)
+    assert ("$mul" in text) != activation.shifts
+    powers = ("leaky_relu(0.25)", "leaky_relu(-0.5)", "hard_tanh", "hard_sigmoid(0.25", "soft")
+    assert activation.shifts == name.startswith((*powers, "linear"))
 
 
 @pytest.mark.parametrize("knots", [None, np.array([3])], ids=["uniform", "adaptive"])

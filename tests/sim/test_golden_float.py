@@ -16,14 +16,13 @@ import pytest
 import torch
 
 from deltaloom.compiler.encodings import UNIT_MULTIPLIER
+from deltaloom.compiler.functions import function_of
 from deltaloom.compiler.graph import Activation, Add, Affine, Input, Mul, Rescale, Scale, State, Sub
-from deltaloom.compiler.pwl import FUNCTIONS, worst_error
+from deltaloom.compiler.pwl import worst_error
 from deltaloom.compiler.quantize import quantize
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.torch_frontend import from_torch
 from deltaloom.sim import golden
-
-SLOPES = {"sigmoid": 0.25, "tanh": 1.0}
 
 
 def reals(layer, parameters, inputs):
@@ -60,11 +59,17 @@ def reals(layer, parameters, inputs):
                     table = layer.tables[node.name]
                     value, off = found[node.operand]
                     error = worst_error(table) * table.target.scale
-                    entry = (FUNCTIONS[node.function](value), SLOPES[node.function] * off + error)
+                    entry = (node.definition(value), steepest(table) * off + error)
             found.append(entry)
         states = {p: found[layer.graph.next_of(p)] for p in states}
         outputs.append(found[layer.graph.output])
     return tuple(np.array(part) for part in zip(*outputs, strict=True))
+
+
+def steepest(table):
+    """Largest slope of a table's function within its source."""
+    codes = np.arange(table.source.min, table.source.max + 1)
+    return abs(function_of(table.function).slope(table.source.dequantize(codes))).max()
 
 
 def affine(layer, node, parameters, found):
