@@ -22,6 +22,7 @@ from .compiler.quantize import quantize as quantize_network
 from .compiler.recipe import Recipe
 from .compiler.schedule import DEFAULT_LANES, schedule
 from .compiler.states import load_states, quantize_states
+from .compiler.stream_values import check_indices
 from .sim import activity, cycles, golden
 from .sim.activity import Activity
 
@@ -139,8 +140,14 @@ class QuantizedModel:
         }
 
     def quantize_input(self, x: Any) -> list[np.ndarray]:
-        """Input integers of each sequence, int64 (time, features)."""
+        """Input integers of each sequence, int64 (time, features).
+
+        Values saturate; indices of an embedding's table have to be in it.
+        """
         sequences = as_sequences(x, self.network.input_size)
+        entries = self.network.entries
+        if entries is not None:
+            return [check_indices("Input", sequence, entries) for sequence in sequences]
         return [self.network.input_format.quantize(sequence) for sequence in sequences]
 
     def shape_outputs(self, outputs: list[np.ndarray], x: Any) -> np.ndarray | list[np.ndarray]:

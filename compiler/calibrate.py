@@ -11,7 +11,7 @@ from .errors import DeltaloomError
 from .evaluate import as_sequences, evaluate
 from .fixed import Format
 from .graph import Node
-from .network import Layer, Network
+from .network import Embedding, Layer, Network
 
 __all__ = ["STREAM", "Ranges", "Statistics", "calibrate"]
 
@@ -84,6 +84,8 @@ Ranges = Mapping[tuple[str, str], Statistics]
 def calibrate(network: Network, x: Any, states: Any = None) -> Ranges:
     """Run the float network on sample data and summarise every node's values.
 
+    Of an embedding it is the whole table, so that rows which the sample lacks fit as well.
+
     Parameters
     ----------
     network : Network
@@ -107,4 +109,7 @@ def calibrate(network: Network, x: Any, states: Any = None) -> Ranges:
         raise DeltaloomError(f"Calibration data are unusable: {error}") from error
     with np.errstate(over="ignore", invalid="ignore"):
         evaluate(network, sequences, observe, observe_stream, states=states)
+    for part in network.layers:
+        if isinstance(part, Embedding):
+            observe_stream(part.name, part.table)
     return found

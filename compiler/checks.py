@@ -7,13 +7,11 @@ from .integer import IntegerLayer, IntegerNetwork
 from .product_checks import check_accumulator, check_path, check_theta
 from .shape_checks import MAX_SIZE, check_shape
 from .stage_checks import check_stages
-from .streams import ArgMax, LastStep, Pool, Reverse
+from .stream_checks import check_streams
 from .value_checks import check_value
-from .wiring import INPUT, check_wiring, stream_formats, stream_sizes
+from .wiring import check_wiring, stream_formats, stream_sizes
 
 __all__ = ["check_layer", "check_network"]
-
-MAX_BUFFER = 1 << 24
 
 
 def check_network(network: IntegerNetwork) -> None:
@@ -25,35 +23,10 @@ def check_network(network: IntegerNetwork) -> None:
     sizes = stream_sizes(network.layers, network.input_size)
     for name, size in sizes.items():
         require(1 <= size <= MAX_SIZE, f"Stream {name} must have 1 to {MAX_SIZE} features")
-    for part in network.layers:
-        if isinstance(part, Pool):
-            require(part.function == "max", f"Layer {part.name} must have the function 'max'")
-        if isinstance(part, Reverse):
-            require(
-                part.max_steps * sizes[part.name] <= MAX_BUFFER,
-                f"Layer {part.name} must hold at most {MAX_BUFFER} elements, not "
-                f"{part.max_steps} timesteps of {sizes[part.name]}",
-            )
     formats = stream_formats(network.layers, network.input_format)
     for name, format in formats.items():
         check_format(f"Stream {name}", format, MAX_EXACT)
-    check_marks(network)
-
-
-def check_marks(network: IntegerNetwork) -> None:
-    """A selection of the last timestep needs to know of it from its first element on.
-
-    On the input only its last element tells; what a cell or a reversal gives is marked throughout.
-    """
-    marked = {INPUT: False}
-    for layer in network.layers:
-        sources = network.sources[layer.name]
-        known = all(marked[source] for source in sources)
-        require(
-            known or not isinstance(layer, LastStep | Pool),
-            f"Layer {layer.name} must take the timesteps of what a cell gives, not of {sources[0]}",
-        )
-        marked[layer.name] = known or isinstance(layer, IntegerLayer | Reverse | ArgMax)
+    check_streams(network)
 
 
 def check_layer(layer: IntegerLayer) -> None:

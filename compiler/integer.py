@@ -13,11 +13,13 @@ from .graph import Affine, Graph, Input, Inverse, Path, Rescale, State
 from .inverse import FixedInverse
 from .pwl import PiecewiseLinear
 from .stages import Stage, stages_of
-from .streams import Reverse, StreamLayer
+from .streams import Embedding, Pool, Reverse, StreamLayer
 from .wiring import (
+    INPUT,
     Length,
     infer_input_format,
     infer_input_size,
+    keeps_format,
     sources_of,
     stream_formats,
     stream_lengths,
@@ -323,10 +325,39 @@ class IntegerNetwork:
     def output_size(self) -> int:
         return self.sizes[self.layers[-1].name]
 
-    @property
+    @cached_property
+    def entries(self) -> int | None:
+        """Where the input's elements are indices of tables: entries of the smallest; else None."""
+        same = {INPUT}
+        for layer in self.layers:
+            if keeps_format(layer) and not same.isdisjoint(self.sources[layer.name]):
+                same.add(layer.name)
+        found = [
+            layer.entries
+            for layer in self.layers
+            if isinstance(layer, Embedding) and self.sources[layer.name][0] in same
+        ]
+        return min(found, default=None)
+
+    @cached_property
+    def input_range(self) -> tuple[int, int]:
+        """The least and the largest integer that an element of the input may be."""
+        format = self.input_format
+        return (format.min, format.max) if self.entries is None else (0, self.entries - 1)
+
+    @cached_property
+    def min_steps(self) -> int:
+        """Timesteps of the shortest sequence that every window finds long enough."""
+        return max(self.lengths[layer.name].least() for layer in self.layers)
+
+    @cached_property
     def max_steps(self) -> int | None:
         """Timesteps of the longest sequence that every layer has room for; None: of any length."""
-        limits = [layer.max_steps for layer in self.layers if isinstance(layer, Reverse)]
+        limits = [
+            self.lengths[self.sources[layer.name][0]].most(layer.max_steps)
+            for layer in self.layers
+            if isinstance(layer, Reverse) or (isinstance(layer, Pool) and layer.is_mean)
+        ]
         return min(limits, default=None)
 
     @property

@@ -6,7 +6,7 @@ from typing import Any
 
 from .calibrate import Ranges, calibrate
 from .checks import check_network
-from .errors import DeltaloomError, UnsupportedError
+from .errors import DeltaloomError
 from .fixed import Format
 from .formats import LayerFormats, choose_formats, fit_tables
 from .graph import Affine, Constant, State
@@ -17,7 +17,7 @@ from .output_sums import check_sums, keep_sums
 from .recipe import Recipe
 from .recipe_names import check_recipe
 from .recipe_values import SUMS
-from .streams import Embedding, Pool, StreamLayer, Sum, Window
+from .streams import Embedding, Pool, StreamLayer, Sum
 from .weights import quantize_weights
 
 __all__ = [
@@ -85,9 +85,8 @@ def make_plan(network: Network, calibration: Any, recipe: Recipe, states: Any = 
 
 
 def without_dead_parts(network: Network) -> Network:
-    """The network without what no output depends on; raises for a layer without integer form."""
+    """The network without what no output depends on."""
     network.check()
-    check_supported(network)
     return Network(
         tuple(pruned(layer) if isinstance(layer, Layer) else layer for layer in network.layers)
     )
@@ -119,24 +118,14 @@ def round_network(plan: Plan) -> IntegerNetwork:
     return integer
 
 
-def check_supported(network: Network) -> None:
-    """Raise UnsupportedError for a layer without an integer form."""
-    for layer in network.layers:
-        if isinstance(layer, Pool) and layer.function == "mean":
-            raise UnsupportedError(
-                f"Layer {layer.name} is a mean over time, which has no integer form yet; the "
-                f"largest value has one"
-            )
-        if isinstance(layer, Embedding | Window):
-            raise UnsupportedError(
-                f"Layer {layer.name} is a {type(layer).__name__}, which has no integer form yet; "
-                f"cells, ArgMax, Concatenate, LastStep, Pool, Reverse and Sum have one"
-            )
-
-
 def quantize_stream_layer(layer: StreamLayer, format: Format) -> StreamLayer:
     """A stream layer, given its output's format."""
-    return replace(layer, format=format) if isinstance(layer, Sum) else layer
+    match layer:
+        case Embedding():
+            return replace(layer, table=format.quantize(layer.table), format=format)
+        case Sum() | Pool(function="mean"):
+            return replace(layer, format=format)
+    return layer
 
 
 def pruned(layer: Layer) -> Layer:

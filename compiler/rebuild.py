@@ -32,8 +32,18 @@ from .graph import (
 from .integer import IntegerLayer, IntegerNetwork, Skip
 from .plain_values import format_of, integer, mapping, real, record, sequence, text
 from .pwl import PiecewiseLinear
-from .streams import ArgMax, Concatenate, LastStep, Pool, Reverse, StreamLayer, Sum
-from .structure import encoding_of, paths_of
+from .streams import (
+    ArgMax,
+    Concatenate,
+    Embedding,
+    LastStep,
+    Pool,
+    Reverse,
+    StreamLayer,
+    Sum,
+    Window,
+)
+from .structure import encoding_of, paths_of, stream_fields
 
 __all__ = ["rebuild"]
 
@@ -45,7 +55,8 @@ OPERATIONS: dict[str, type[Node]] = {
     )
 }
 STREAM_LAYERS: dict[str, type[StreamLayer]] = {
-    kind.__name__: kind for kind in (ArgMax, Concatenate, LastStep, Pool, Reverse, Sum)
+    kind.__name__: kind
+    for kind in (ArgMax, Concatenate, Embedding, LastStep, Pool, Reverse, Sum, Window)
 }
 
 
@@ -66,7 +77,7 @@ def rebuild(description: object, tensors: Mapping[str, np.ndarray]) -> IntegerNe
     layers: list[IntegerLayer | StreamLayer] = []
     for index, entry in enumerate(sequence(top["layers"], "Layers")):
         if isinstance(entry, dict) and "kind" in entry:
-            layers.append(rebuild_stream_layer(index, entry))
+            layers.append(rebuild_stream_layer(index, entry, take))
         else:
             layers.append(rebuild_layer(index, entry, tables, take))
     if unused:
@@ -162,24 +173,29 @@ def rebuild_initial(value: object, nodes: Iterable[Node], what: str) -> list[str
     return found
 
 
-def rebuild_stream_layer(index: int, entry: dict[str, Any]) -> StreamLayer:
+def rebuild_stream_layer(index: int, entry: dict[str, Any], take: Any) -> StreamLayer:
     what = f"Layer {index}"
     name = entry["kind"]
     if not isinstance(name, str) or name not in STREAM_LAYERS:
         raise ValueError(f"{what} must be one of {', '.join(STREAM_LAYERS)}")
     kind = STREAM_LAYERS[name]
-    values = record(entry, what, {"kind"} | {field.name for field in fields(kind)})
+    values = record(entry, what, {"kind", *stream_fields(kind)})
     del values["kind"]
-    return kind(**{key: rebuild_stream_field(key, value, what) for key, value in values.items()})
+    found = {key: rebuild_stream_field(key, value, what) for key, value in values.items()}
+    if kind is Embedding:
+        found["table"] = take(f"layer.{index}.table")
+    return kind(**found)
 
 
 def rebuild_stream_field(key: str, value: object, what: str) -> Any:
     match key:
         case "format":
-            return format_of(value, what)
+            return None if value is None else format_of(value, what)
         case "sources":
             return rebuild_sources(value, what)
-        case "max_steps":
+        case "padding":
+            return tuple(integer(steps, what) for steps in sequence(value, what))
+        case "max_steps" | "kernel" | "stride" | "dilation":
             return integer(value, what)
         case _:
             return text(value, what)

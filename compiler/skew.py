@@ -1,7 +1,7 @@
 """How deep the queues at a join are, so that no pattern of stalls can stop a network for good."""
 
 from .integer import IntegerLayer, IntegerNetwork
-from .streams import Concatenate, Reverse, Sum
+from .streams import Concatenate, Reverse, Sum, Window
 from .wiring import INPUT
 
 __all__ = ["is_join", "join_depths", "taps_of"]
@@ -29,20 +29,28 @@ def join_depths(network: IntegerNetwork) -> dict[str, tuple[int, ...]]:
     """By joining layer: elements that the queue before each of its sources holds.
 
     All sources of a join have the same timesteps. Vector n of a source depends on vectors of the
-    network's input up to n alone, or up to the end of n's sequence if there is a reversal on the
-    way. So a queue may fill before the join moves with two vectors; or, where another source
-    waits for a reversal that this one does not share with all, with a whole sequence. It holds
-    that, and :data:`FLIGHT` vectors for each cell on another way, so that these need not wait for
-    each other. Whatever comes after the join may stall: then all its queues fill, and all ways
-    stand until it moves.
+    network's input up to n alone; or up to ``stride * n + ahead`` or the end of n's sequence, if
+    there are windows on the way, whose strides all sources share; or up to that end, if there is a
+    reversal. So a queue may fill before the join moves with two vectors; and, where the windows of
+    another source look further ahead, with the vectors that this one gives in between; or, where
+    another source waits for a reversal that this one does not share with all, with a whole
+    sequence. It holds that, and :data:`FLIGHT` vectors for each cell on another way, so that these
+    need not wait for each other. Whatever comes after the join may stall: then all its queues
+    fill, and all ways stand until it moves. Where a source gives one vector a sequence, so do all,
+    and none of them waits for the next sequence.
     """
     passed: dict[str, frozenset[str]] = {INPUT: frozenset()}
+    reach = {INPUT: (1, 0)}  # stride and ahead, in vectors of the network's input
     kinds = {layer.name: layer for layer in network.layers}
     depths = {}
     for layer in network.layers:
         sources = network.sources[layer.name]
         ways = [passed[source] for source in sources]
         passed[layer.name] = frozenset({layer.name}).union(*ways)
+        stride, ahead = reach[sources[0]][0], max(reach[source][1] for source in sources)
+        if isinstance(layer, Window):
+            stride, ahead = stride * layer.stride, ahead + stride * layer.ahead
+        reach[layer.name] = stride, ahead
         if not is_join(layer):
             continue
         own = [way - frozenset.intersection(*ways) for way in ways]
@@ -51,10 +59,11 @@ def join_depths(network: IntegerNetwork) -> dict[str, tuple[int, ...]]:
             others = frozenset().union(*(way for at, way in enumerate(own) if at != place))
             cells = sum(isinstance(kinds[name], IntegerLayer) for name in others)
             vectors = 2 + FLIGHT * cells
-            reversals = [kinds[name] for name in others if isinstance(kinds[name], Reverse)]
-            if reversals and not network.lengths[source].once:
-                assert network.max_steps is not None
-                vectors += network.max_steps
+            if not network.lengths[source].once:
+                vectors += (ahead - reach[source][1]) // stride
+                if any(isinstance(kinds[name], Reverse) for name in others):
+                    assert network.max_steps is not None
+                    vectors += max(1, network.lengths[source].of(network.max_steps))
             found.append(vectors * network.sizes[source])
         depths[layer.name] = tuple(found)
     return depths

@@ -5,8 +5,8 @@ from .fixed import Format
 from .network import Layer, Network
 from .recipe import Recipe
 from .recipe_values import SUMS
-from .streams import ArgMax, Concatenate, LastStep, Pool, Reverse, Window
-from .wiring import INPUT, readers_of, sources_of
+from .streams import ArgMax, Embedding
+from .wiring import INPUT, keeps_format, readers_of, sources_of
 
 __all__ = ["choose_stream_formats"]
 
@@ -22,16 +22,25 @@ def choose_stream_formats(network: Network, ranges: Ranges, recipe: Recipe) -> d
     et al. 2021). It is the one that the recipe gives the operands of the cells that read them,
     and the network's output; with cells that ask for different ones, the one with the range of
     the widest and the step of the finest, as far as 16 bits hold both. Where no cell reads and
-    nothing is put out, as before a sum, it is the element-wise one.
+    nothing is put out, as before a sum, it is the element-wise one. Indices are whole numbers.
     """
     groups = group_streams(network)
     readers = readers_of(network.layers)
     cells = {layer.name: layer for layer in network.computing}
     found: dict[str, Format] = {}
     fixed = {layer.name: layer.format for layer in network.layers if isinstance(layer, ArgMax)}
+    tables = {layer.name: layer for layer in network.layers if isinstance(layer, Embedding)}
     for group in groups:
-        if group.streams[0] in fixed:
-            found |= dict.fromkeys(group.streams, fixed[group.streams[0]])
+        indices = [fixed[name] for name in group.streams if name in fixed]
+        indices += [
+            tables[reader].index_format
+            for name in group.streams
+            for reader in readers[name]
+            if reader in tables
+        ]
+        if indices:
+            widest = max(indices, key=lambda format: format.width)
+            found |= dict.fromkeys(group.streams, widest)
             continue
         statistics = Statistics.merged([ranges[name, STREAM] for name in group.roots])
         asked = [
@@ -61,7 +70,7 @@ def group_streams(network: Network) -> list[Group]:
     """All streams, in groups that share a format."""
     of = {INPUT: Group(INPUT, root=True)}
     for layer, sources in zip(network.layers, sources_of(network.layers).values(), strict=True):
-        keeps = isinstance(layer, LastStep | Reverse | Window | Concatenate | Pool)
+        keeps = keeps_format(layer)
         group = of[layer.name] = Group(layer.name, root=not keeps)
         for source in sources if keeps else ():
             other = of[source]

@@ -32,15 +32,15 @@ def evaluate_stream_layer(
         case Sum():
             return np.sum(values, axis=0), layout
         case Embedding():
-            return layer.table[check_indices(layer, values[0])[:, 0]], layout
+            what = f"Layer {layer.name}"
+            return layer.table[check_indices(what, values[0], layer.entries)[:, 0]], layout
         case ArgMax():
             return values[0].argmax(axis=1)[:, None].astype(np.float64), layout
     rows = layout.in_order(values[0])
     lengths = layout.ends - layout.starts
     match layer:
         case Reverse():
-            if max(lengths) > layer.max_steps:
-                raise DeltaloomError(too_long(layer, int(max(lengths))))
+            check_steps(layer, lengths)
             mirrored = np.repeat(layout.starts + layout.ends - 1, lengths) - np.arange(len(rows))
             return rows[mirrored][layout.source], layout
         case Window():
@@ -50,26 +50,28 @@ def evaluate_stream_layer(
         case Pool(function="max"):
             found = np.maximum.reduceat(rows, layout.starts)
         case Pool():
+            check_steps(layer, lengths)
             found = np.add.reduceat(rows, layout.starts) / lengths[:, None]
         case _:
             raise TypeError(f"Layer must be a known stream layer, not {layer!r}")
     return found, Layout.of([1] * len(lengths))
 
 
-def too_long(layer: Reverse, steps: int) -> str:
-    return (
-        f"Layer {layer.name} must get sequences of at most {layer.max_steps} timesteps, not {steps}"
-    )
+def check_steps(layer: Reverse | Pool, lengths: np.ndarray) -> None:
+    if max(lengths) > layer.max_steps:
+        raise DeltaloomError(
+            f"Layer {layer.name} must get sequences of at most {layer.max_steps} timesteps, "
+            f"not {max(lengths)}"
+        )
 
 
-def check_indices(layer: Embedding, values: np.ndarray) -> np.ndarray:
-    """The values as int64; raises unless each is the index of one of the table's entries."""
+def check_indices(what: str, values: np.ndarray, entries: int) -> np.ndarray:
+    """The values as int64; raises unless each is the index of one of a table's entries."""
     indices = values.astype(np.int64)
-    wrong = values[(indices != values) | (indices < 0) | (indices >= len(layer.table))]
+    wrong = values[(indices != values) | (indices < 0) | (indices >= entries)]
     if wrong.size:
         raise DeltaloomError(
-            f"Layer {layer.name} must get whole numbers from 0 to {len(layer.table) - 1}, "
-            f"not {wrong[0]:g}"
+            f"{what} must get whole numbers from 0 to {entries - 1}, not {wrong[0]:g}"
         )
     return indices
 

@@ -10,9 +10,17 @@ from .encodings import Encoding, Integers
 from .graph import Affine, Node, Path
 from .integer import IntegerLayer, IntegerNetwork
 from .pwl import PiecewiseLinear
-from .streams import StreamLayer
+from .streams import Embedding, StreamLayer
 
-__all__ = ["Tensors", "describe", "distinct_tables", "encoding_of", "paths_of", "tensors_of"]
+__all__ = [
+    "Tensors",
+    "describe",
+    "distinct_tables",
+    "encoding_of",
+    "paths_of",
+    "stream_fields",
+    "tensors_of",
+]
 
 Tensors = dict[str, np.ndarray]
 """Int64 arrays by name."""
@@ -45,6 +53,8 @@ def tensors_of(network: IntegerNetwork) -> Tensors:
                     found[f"layer.{index}.{name}"] = values
             for name, values in layer.initial.items():
                 found[f"layer.{index}.{name}.initial"] = values
+        elif isinstance(layer, Embedding):
+            found[f"layer.{index}.table"] = layer.table
     return found
 
 
@@ -100,10 +110,17 @@ def describe_layer(layer: IntegerLayer, tables: list[PiecewiseLinear]) -> dict[s
 
 
 def describe_stream_layer(layer: StreamLayer) -> dict[str, Any]:
-    values = {field.name: getattr(layer, field.name) for field in fields(layer)}
-    if "format" in values:
+    values = {name: getattr(layer, name) for name in stream_fields(type(layer))}
+    if values.get("format") is not None:
         values["format"] = str(values["format"])
+    if "padding" in values:
+        values["padding"] = list(values["padding"])
     return {"kind": type(layer).__name__, **values, "sources": list(layer.sources)}
+
+
+def stream_fields(kind: type[StreamLayer]) -> list[str]:
+    """What a file says of a stream layer: all but its array."""
+    return [field.name for field in fields(kind) if field.name != "table"]
 
 
 def describe_node(node: Node) -> dict[str, Any]:

@@ -28,6 +28,7 @@ __all__ = [
     "check_wiring",
     "infer_input_format",
     "infer_input_size",
+    "keeps_format",
     "readers_of",
     "sources_of",
     "stream_formats",
@@ -75,7 +76,7 @@ class Length:
     windows : tuple of (int, int)
         ``(lost, stride)`` of the windows on the way that change it.
     once : bool
-        One vector a sequence, whatever the windows.
+        One vector a sequence, whatever the windows before it.
     """
 
     windows: tuple[tuple[int, int], ...] = ()
@@ -88,6 +89,19 @@ class Length:
                 return steps
             steps = (steps - lost - 1) // stride + 1
         return 1 if self.once and steps > 0 else steps
+
+    def least(self, steps: int = 1) -> int:
+        """The fewest timesteps of the input that give so many of the stream."""
+        for lost, stride in reversed(self.windows):
+            steps = (steps - 1) * stride + lost + 1
+            steps = max(steps, 1)
+        return steps
+
+    def most(self, steps: int) -> int:
+        """The most timesteps of the input that give no more than so many; may be less than 1."""
+        for lost, stride in reversed(self.windows):
+            steps = steps * stride + lost
+        return steps
 
 
 def require(condition: bool, sentence: str) -> None:
@@ -160,7 +174,7 @@ def stream_lengths(layers: Sequence[Wired]) -> dict[str, Length]:
                 f"sequence that {sources[0]} gives",
             )
         if isinstance(layer, StreamLayer) and layer.once:
-            here = Length(here.windows, once=True)
+            here = Length(once=True)
         if isinstance(layer, Window) and (layer.lost, layer.stride) != (0, 1):
             here = Length((*here.windows, (layer.lost, layer.stride)))
         lengths[layer.name] = here
@@ -242,13 +256,22 @@ def stream_formats(layers: Sequence[Wired], input_format: Format) -> dict[str, F
 
 
 def infer_input_format(layers: Sequence[Wired]) -> Format:
-    """Format of an integer network's input: that of the first cell that it reaches unchanged."""
+    """Format of an integer network's input: what the first layer that asks for one wants of it."""
     unchanged = {INPUT}
     for layer, sources in zip(layers, sources_of(layers).values(), strict=True):
         if unchanged.isdisjoint(sources):
             continue
         if not isinstance(layer, StreamLayer):
             return layer.input_format  # type: ignore[attr-defined]
-        if isinstance(layer, LastStep | Pool | Reverse | Window | Concatenate):
+        if isinstance(layer, Embedding):
+            return layer.index_format
+        if keeps_format(layer):
             unchanged.add(layer.name)
     raise ValueError("Network must have a cell that says which format its input has")
+
+
+def keeps_format(layer: Wired) -> bool:
+    """Whether a layer passes on the values that it takes, and nothing but zeros besides."""
+    if isinstance(layer, Pool):
+        return not layer.is_mean
+    return isinstance(layer, LastStep | Reverse | Window | Concatenate)

@@ -1,6 +1,6 @@
 """The accelerator: a network's layers with streams between them, behind AXI4-Stream ports."""
 
-from amaranth.hdl import Module, signed
+from amaranth.hdl import Cat, Module, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,14 +10,16 @@ from ..compiler.skew import is_join, join_depths, taps_of
 from ..compiler.wiring import INPUT
 from .arg_max import ArgMax
 from .conv_engine import ConvolutionalEngine
+from .embedding import Embedding
 from .engine import Engine
 from .entrance import Entrance
 from .fork import Fork
 from .join import Adder, Join, Queue
 from .last_step import LastStep
-from .max_pool import MaxPool
+from .pool import Pool
 from .reverser import Reverser
 from .stream_layout import link
+from .window import Window
 
 __all__ = ["Accelerator"]
 
@@ -26,7 +28,7 @@ class Accelerator(wiring.Component):
     """Computes a network; every layer works on its own timestep at the same time.
 
     Elements are signed integers, sign-extended to whole bytes. A sequence may be endless, unless a
-    layer reverses it.
+    layer reverses it or takes its mean.
 
     Parameters
     ----------
@@ -43,9 +45,10 @@ class Accelerator(wiring.Component):
         Output elements; ``tuser`` on the last element of a timestep, ``tlast`` on the last one of
         a sequence.
     error : Out(1)
-        A sequence ended within a vector: its ``tlast`` was passed over; or it went on beyond the
-        timesteps that a reversal has room for: it was cut there, and the rest is a sequence of its
-        own. Stays until reset.
+        A sequence ended within a vector: its ``tlast`` was passed over. It went on beyond the
+        timesteps that a reversal or a mean has room for: it was cut there, and the rest is a
+        sequence of its own. It was too short for a window: that shows zeros after it. An index was
+        not in its table: the row is zero. Stays until reset.
     """
 
     def __init__(self, network, schedule):
@@ -70,6 +73,7 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         network = self._network
+        self._errors = []
         m.submodules.entrance = entrance = Entrance(
             network.input_format, network.input_size, network.max_steps
         )
@@ -97,7 +101,7 @@ class Accelerator(wiring.Component):
             self.m_axis_tlast.eq(exit.payload.end & exit.payload.last),
             exit.ready.eq(self.m_axis_tready),
         ]
-        with m.If(entrance.error):
+        with m.If(Cat(entrance.error, *self._errors).any()):
             m.d.sync += self.error.eq(1)
         return m
 
@@ -106,18 +110,28 @@ class Accelerator(wiring.Component):
         network, name = self._network, submodule_name(layer.name)
         sources = network.sources[layer.name]
         formats = [network.formats[source] for source in sources]
+        size = network.sizes[sources[0]]
+        # Of the longest sequence; what is too short for a window goes on as one.
+        steps = max(1, network.lengths[sources[0]].of(network.max_steps or 1))
+        target = self._schedule.layers[0].target
         match layer:
             case IntegerLayer():
                 kind = ConvolutionalEngine if layer.convolutional else Engine
                 part = kind(self._schedule.of(layer.name))
             case network_layers.LastStep():
                 part = LastStep(formats[0])
-            case network_layers.Pool(function="max"):
-                part = MaxPool(formats[0], network.sizes[layer.name])
+            case network_layers.Pool():
+                part = Pool(layer, formats[0], size, steps, target)
             case network_layers.ArgMax():
-                part = ArgMax(formats[0], layer.format, network.sizes[sources[0]])
+                part = ArgMax(formats[0], layer.format, size)
             case network_layers.Reverse():
-                part = Reverser(formats[0], network.sizes[layer.name], network.max_steps)
+                part = Reverser(formats[0], size, steps)
+            case network_layers.Window():
+                part = Window(layer, formats[0], size, target)
+                self._errors.append(part.error)
+            case network_layers.Embedding():
+                part = Embedding(layer, formats[0], target)
+                self._errors.append(part.error)
             case network_layers.Concatenate():
                 part = Join(formats[0], len(sources))
                 inputs = list(part.i)

@@ -7,12 +7,12 @@ from ..compiler.schedule import QUEUE_LATENCY, LayerSchedule
 from .engine_cycles import Columns, EngineModel, listing
 from .stream_cycles import LONG_AGO, Consumer
 
-__all__ = ["WindowModel"]
+__all__ = ["ConvolutionModel"]
 
 Array = np.ndarray
 
 
-class WindowModel(EngineModel):
+class ConvolutionModel(EngineModel):
     """One convolutional layer. Takes its input frame by frame; a complete one runs a timestep."""
 
     def __init__(self, schedule: LayerSchedule, trace: Columns, sink: Consumer):

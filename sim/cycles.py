@@ -8,9 +8,18 @@ import numpy as np
 from ..compiler.integer import IntegerLayer, IntegerNetwork
 from ..compiler.schedule import Schedule
 from ..compiler.skew import join_depths, taps_of
-from ..compiler.streams import ArgMax, Concatenate, LastStep, Pool, Reverse, Sum
+from ..compiler.streams import (
+    ArgMax,
+    Concatenate,
+    Embedding,
+    LastStep,
+    Pool,
+    Reverse,
+    Sum,
+    Window,
+)
 from ..compiler.wiring import INPUT
-from .conv_cycles import WindowModel
+from .conv_cycles import ConvolutionModel
 from .engine_cycles import Columns, EngineModel
 from .golden import LayerTrace
 from .join_cycles import AdderModel, JoinModel
@@ -18,12 +27,14 @@ from .stream_cycles import (
     LONG_AGO,
     ArgMaxModel,
     Consumer,
+    EmbeddingModel,
     ForkModel,
     LastStepModel,
-    MaxPoolModel,
+    PoolModel,
     Port,
     ReverseModel,
 )
+from .window_cycles import WindowModel
 
 __all__ = ["CycleRun", "predict"]
 
@@ -91,13 +102,18 @@ def predict(
         match layer:
             case IntegerLayer():
                 columns = Columns(traces[layer.name], network.steps(layer, lengths))
-                kind = WindowModel if layer.convolutional else EngineModel
+                kind = ConvolutionModel if layer.convolutional else EngineModel
                 engines[layer.name] = kind(schedule.of(layer.name), columns, sink)
                 entries[layer.name] = [engines[layer.name]]
             case LastStep():
                 entries[layer.name] = [LastStepModel(sink)]
-            case Pool(function="max"):
-                entries[layer.name] = [MaxPoolModel(sink)]
+            case Pool():
+                source = network.formats[network.sources[layer.name][0]]
+                entries[layer.name] = [PoolModel(sizes[0], layer.latency(source), sink)]
+            case Window():
+                entries[layer.name] = [WindowModel(layer, sizes[0], sink)]
+            case Embedding():
+                entries[layer.name] = [EmbeddingModel(network.sizes[layer.name], sink)]
             case ArgMax():
                 entries[layer.name] = [ArgMaxModel(sizes[0], sink)]
             case Reverse():

@@ -95,6 +95,11 @@ def run(
             f"Input must hold sequences of at most {network.max_steps} timesteps, which is what "
             f"the network has room for, not of {max(lengths)}"
         )
+    if min(lengths) < network.min_steps:
+        raise DeltaloomError(
+            f"Input must hold sequences of at least {network.min_steps} timesteps, which is what "
+            f"the network's windows need, not of {min(lengths)}"
+        )
     values = np.zeros((lengths.max(), len(lengths), network.input_size), dtype=np.int64)
     for place, sequence in enumerate(sequences):
         if sequence.ndim != 2 or sequence.shape[1] != network.input_size:

@@ -15,11 +15,12 @@ def random_sequences(
 ) -> list[np.ndarray]:
     """Integer sequences (time, features): noise, slow drift, standing still, zeros and extremes.
 
-    Where the network has no room for one of the lengths, it is as long as there is room.
+    Where the network has no room for one of the lengths, it is as long as there is room; where its
+    windows need more, as long as they need.
     """
-    if network.max_steps is not None:
-        lengths = tuple(min(length, network.max_steps) for length in lengths)
-    low, high = network.input_format.min, network.input_format.max
+    longest = network.max_steps or max(*lengths, network.min_steps)
+    lengths = tuple(min(max(length, network.min_steps), longest) for length in lengths)
+    low, high = network.input_range
     size = network.input_size
     sequences = []
     for number, length in enumerate(lengths):

@@ -9,9 +9,10 @@ __all__ = [
     "LONG_AGO",
     "ArgMaxModel",
     "Consumer",
+    "EmbeddingModel",
     "ForkModel",
     "LastStepModel",
-    "MaxPoolModel",
+    "PoolModel",
     "Port",
     "ReverseModel",
     "in_order",
@@ -76,27 +77,6 @@ class LastStepModel:
         earliest = in_order(available, self._next)
         times = self._sink.take(earliest, last) if last else earliest
         self._next = int(times[-1]) + 1
-        return times
-
-
-class MaxPoolModel:
-    """Gives a maximum a cycle after its element of the last timestep came, and waits for it."""
-
-    def __init__(self, sink: Consumer):
-        self._sink = sink
-        self._next = 0
-
-    def take(self, available: Array, last: bool, gaps: Array | None = None) -> Array:
-        assert gaps is None
-        if not last:
-            times = in_order(available, self._next)
-            self._next = int(times[-1]) + 1
-            return times
-        times = np.empty(len(available), dtype=np.int64)
-        for at, there in enumerate(available.tolist()):
-            times[at] = max(there, self._next)
-            # The next element is taken in the cycle in which this one's maximum leaves.
-            self._next = int(self._sink.take(times[at : at + 1] + 1, last)[0])
         return times
 
 
@@ -170,3 +150,54 @@ class ReverseModel:
             self._left = left[-1]
         self._released.append(max(closed, left[-2]))
         self._taken = 0
+
+
+class PoolModel:
+    """Takes a sequence while it gives the results of the one before."""
+
+    def __init__(self, size: int, latency: int, sink: Consumer):
+        self._size = size
+        self._latency = latency
+        self._sink = sink
+        self._taken = 0
+        self._next = 0
+        self._released: list[int] = []  # when the last result of a sequence is asked for
+        self._left = LONG_AGO  # when the result before it has left
+
+    def take(self, available: Array, last: bool, gaps: Array | None = None) -> Array:
+        assert gaps is None
+        earliest = self._next
+        if not self._taken and len(self._released) > 1:
+            earliest = max(earliest, self._released[-2] + 1)
+        times = in_order(available, earliest)
+        self._next = int(times[-1]) + 1
+        self._taken += len(times)
+        if last and not self._taken % self._size:
+            self._taken = 0
+            there = int(times[-1]) + 2
+            for _ in range(self._size):
+                asked = max(there, self._left)
+                self._left = int(self._sink.take(np.array([asked + self._latency]), last)[0])
+            self._released.append(asked)
+        return times
+
+
+class EmbeddingModel:
+    """Gives a row for each index."""
+
+    def __init__(self, size: int, sink: Consumer):
+        self._size = size
+        self._sink = sink
+        self._next = 0
+        self._left = LONG_AGO  # when the last element has left
+
+    def take(self, available: Array, last: bool, gaps: Array | None = None) -> Array:
+        assert gaps is None
+        times = np.empty(len(available), dtype=np.int64)
+        for at, there in enumerate(available.tolist()):
+            times[at] = time = max(there, self._next)
+            ready = np.full(self._size, time + 2)
+            left = [self._left, *self._sink.take(ready, last).tolist()]
+            self._left = left[-1]
+            self._next = max(time + 1, left[-2])  # when the last element is read
+        return times

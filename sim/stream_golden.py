@@ -4,8 +4,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..compiler.errors import DeltaloomError
 from ..compiler.fixed import Format, requantize
-from ..compiler.streams import ArgMax, Concatenate, LastStep, Pool, Reverse, StreamLayer, Sum
+from ..compiler.streams import (
+    ArgMax,
+    Concatenate,
+    Embedding,
+    LastStep,
+    Pool,
+    Reverse,
+    StreamLayer,
+    Sum,
+    Window,
+)
 
 __all__ = ["run_stream_layer"]
 
@@ -30,9 +41,21 @@ def run_stream_layer(
         case Concatenate():
             return np.concatenate(values, axis=2), lengths
         case Pool(function="max"):
-            living = np.arange(len(values[0]))[:, None, None] < lengths[:, None]
-            lowest = np.where(living, values[0], formats[0].min)
+            lowest = np.where(_living(values[0], lengths), values[0], formats[0].min)
             return lowest.max(axis=0)[None], np.ones_like(lengths)
+        case Pool():
+            sums = np.where(_living(values[0], lengths), values[0], 0).sum(axis=0)
+            return layer.mean(sums, lengths[:, None], formats[0])[None], np.ones_like(lengths)
+        case Window():
+            return _windows(layer, values[0], lengths)
+        case Embedding():
+            wrong = ((values[0] < 0) | (values[0] >= layer.entries)) & _living(values[0], lengths)
+            if wrong.any():
+                raise DeltaloomError(
+                    f"Layer {layer.name} must get indices from 0 to {layer.entries - 1}, "
+                    f"not {values[0][wrong][0]}"
+                )
+            return layer.table[np.clip(values[0][:, :, 0], 0, layer.entries - 1)], lengths
         case ArgMax():
             return values[0].argmax(axis=2)[:, :, None], lengths
         case Sum(format=format):
@@ -45,3 +68,25 @@ def run_stream_layer(
             return requantize(np.asarray(total), exact, format), lengths
         case _:
             raise TypeError(f"Layer must be a known stream layer, not {layer!r}")
+
+
+def _living(values: Array, lengths: Array) -> Array:
+    """Bool (time, batch, 1): which vectors are within their sequences."""
+    living: Array = np.arange(len(values))[:, None, None] < lengths[:, None]
+    return living
+
+
+def _windows(layer: Window, values: Array, lengths: Array) -> tuple[Array, Array]:
+    outputs = (lengths - layer.lost - 1) // layer.stride + 1
+    if outputs.min() < 1:
+        raise DeltaloomError(
+            f"Layer {layer.name} must get sequences of at least {layer.lost + 1} timesteps, "
+            f"not {lengths.min()}"
+        )
+    first = np.arange(outputs.max())[:, None] * layer.stride - layer.padding[0]
+    places = first + layer.dilation * np.arange(layer.kernel)
+    batch = np.arange(len(lengths))[:, None]
+    shown = values[np.clip(places, 0, len(values) - 1)[:, None], batch]  # (time, batch, kernel, .)
+    inside = (places >= 0)[:, None] & (places[:, None] < lengths[:, None])
+    shown = np.where(inside[..., None], shown, 0)
+    return shown.reshape(len(places), len(lengths), -1), outputs

@@ -11,11 +11,13 @@ from ..compiler.network import Network
 from ..compiler.streams import (
     ArgMax,
     Concatenate,
+    Embedding,
     LastStep,
     Pool,
     Reverse,
     StreamLayer,
     Sum,
+    Window,
 )
 from .gradient import has_derivative
 from .rounding import round_values
@@ -43,6 +45,13 @@ def check_differentiable(network: Network) -> None:
             raise UnsupportedError(
                 f"Layer {layer.name} is an ArgMax, which has no derivative; train the network "
                 f"without it"
+            )
+        mean = isinstance(layer, Pool) and layer.is_mean
+        if mean or isinstance(layer, Embedding | Window):
+            what = "mean over time" if mean else type(layer).__name__
+            raise UnsupportedError(
+                f"Layer {layer.name} is a {what}, which has no derivative yet; cells, "
+                f"Concatenate, LastStep, Pool of the largest value, Reverse and Sum have one"
             )
 
 

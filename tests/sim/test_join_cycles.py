@@ -13,6 +13,7 @@ from deltaloom.compiler.evaluate import evaluate
 from deltaloom.compiler.network import (
     ArgMax,
     Concatenate,
+    Embedding,
     LastStep,
     Layer,
     Network,
@@ -24,10 +25,13 @@ from deltaloom.compiler.network import (
 )
 from deltaloom.compiler.quantize import quantize
 from deltaloom.compiler.recipe import Recipe
+from deltaloom.compiler.wiring import sources_of
+from deltaloom.model import QuantizedModel
 from deltaloom.sim import golden, pysim
 from deltaloom.sim.stimulus import Stimulus
 
 STEPS = 6
+TABLE = np.random.default_rng(3).normal(size=(11, 3))
 
 
 def cell(name, kind, *sources, seed=0):
@@ -82,6 +86,60 @@ NETWORKS = {
         ArgMax("class"),
     ),
     "reversed at the end": (cell("a", GRU(1, 1)), Reverse("r", STEPS)),
+    "mean over time": (cell("a", GRU(2, 3)), Pool("pool", "mean", STEPS), cell("b", Linear(3, 2))),
+    "mean at the end": (cell("a", GRU(2, 3)), Pool("pool", "mean")),
+    "convolution": (Window("w", 3, padding=(1, 1)), cell("a", Linear(6, 3)), cell("b", GRU(3, 2))),
+    "strided convolution": (
+        Window("w", 2, 2, 3, padding=(3, 2)),
+        cell("a", Linear(4, 3)),
+        Window("v", 3, 3, padding=(0, 2)),
+        cell("b", GRU(9, 2)),
+    ),
+    "residual around a window": (
+        Window("w", 4, padding=(0, 3)),
+        cell("a", Linear(8, 2)),
+        Sum("sum", sources=("a", "input")),
+        cell("b", GRU(2, 2)),
+    ),
+    "windows that look ahead differently": (
+        Window("past", 3, 2, padding=(2, 0)),
+        Window("future", 3, 2, padding=(0, 2), sources=("input",)),
+        cell("b", Linear(6, 2), "past"),
+        Concatenate("c", sources=("future", "b", "future")),
+    ),
+    "windows of several sizes": (
+        Window("w1", 1, sources=("input",)),
+        cell("a1", Linear(2, 2)),
+        Pool("p1", "max"),
+        Window("w3", 3, padding=(1, 1), sources=("input",)),
+        cell("a3", Linear(6, 2)),
+        Pool("p3", "max"),
+        Window("w5", 5, 2, padding=(3, 1), sources=("input",)),
+        Pool("p5", "mean"),
+        Concatenate("c", sources=("p1", "p3", "p5")),
+        cell("head", Linear(14, 3)),
+    ),
+    "largest input": (Pool("pool", "max"), cell("a", Linear(2, 3))),
+    "words": (Embedding("words", TABLE), cell("a", GRU(3, 2))),
+    "words that were found": (
+        cell("a", GRU(2, 11)),
+        ArgMax("best"),
+        Embedding("words", TABLE),
+        cell("b", Linear(3, 2)),
+    ),
+    "mean of words": (
+        Embedding("words", TABLE, sources=("input",)),
+        Embedding("others", TABLE[:9, :2], sources=("input",)),
+        Concatenate("c", sources=("words", "others")),
+        Pool("pool", "mean", 40),
+        cell("a", Linear(5, 2)),
+    ),
+    "words in a row": (
+        Reverse("back", STEPS),
+        Embedding("words", TABLE),
+        Window("w", 2, padding=(1, 0)),
+        cell("a", Linear(6, 2)),
+    ),
 }
 
 
@@ -89,6 +147,8 @@ def integer(name, skip="delta"):
     layers = NETWORKS[name]
     network = Network(layers)
     x = np.random.default_rng(2).normal(size=(5, STEPS, network.input_size))
+    if "input" in sources_of(layers).get("words", ()) or name == "words in a row":
+        x = np.random.default_rng(2).integers(0, 9, (5, STEPS, 1)).astype(float)
     return network, x, quantize(network, x, Recipe(skip=skip))
 
 
@@ -125,6 +185,27 @@ def test_directions_share_a_format():
     assert formats["one.f"] == formats["one.b"] == formats["one.r"] == formats["one"]
 
 
+def test_shorter_sequences_are_refused():
+    layers = (Window("w", 3), cell("a", Linear(3, 2)), Window("v", 2, 2), cell("b", Linear(4, 2)))
+    network = quantize(Network(layers), np.random.default_rng(2).normal(size=(5, STEPS, 1)))
+    golden.run(network, [np.zeros((4, 1), np.int64)])
+    with pytest.raises(DeltaloomError, match=r"^Input must hold sequences of at least 4 timesteps"):
+        golden.run(network, [np.zeros((3, 1), np.int64)])
+
+
+def test_indices_beyond_the_table_are_refused():
+    _, _, network = integer("mean of words")
+    golden.run(network, [np.array([[0], [8]])])
+    sentence = r"^Layer others must get indices from 0 to 8, not 9$"
+    with pytest.raises(DeltaloomError, match=sentence):
+        golden.run(network, [np.array([[0], [9]])])
+    model = QuantizedModel(network)
+    for wrong in (9, -1, 2.5):
+        sentence = rf"^Input must get whole numbers from 0 to 8, not {wrong}$"
+        with pytest.raises(DeltaloomError, match=sentence):
+            model([np.array([[0], [wrong]])])
+
+
 def test_longer_sequences_are_refused():
     _, _, network = integer("bidirectional")
     with pytest.raises(DeltaloomError, match=r"^Input must hold sequences of at most 6 timesteps"):
@@ -151,18 +232,12 @@ def test_longer_sequences_are_cut_by_the_hardware(build_design, make_run, name):
     ("layers", "sentence"),
     [
         (
-            (cell("a", GRU(1, 2)), Pool("pool", "mean")),
-            "Layer pool is a mean over time, which has no integer form yet; the largest value has "
-            "one",
+            (LastStep("last"), cell("a", GRU(1, 2))),
+            "Layer last must take the timesteps of what a cell gives, not of input",
         ),
         (
-            (Window("w", 3), cell("a", GRU(3, 2))),
-            "Layer w is a Window, which has no integer form yet; cells, ArgMax, Concatenate, "
-            "LastStep, Pool, Reverse and Sum have one",
-        ),
-        (
-            (Pool("pool", "max"), cell("a", GRU(1, 2))),
-            "Layer pool must take the timesteps of what a cell gives, not of input",
+            (Window("w", 7), cell("a", GRU(7, 2))),
+            "Layer w must get sequences of at least 7 timesteps, not 6",
         ),
     ],
 )

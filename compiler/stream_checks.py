@@ -1,0 +1,59 @@
+"""The rules that the stream layers of every integer network keep."""
+
+from .check_rules import require
+from .integer import IntegerNetwork
+from .streams import Concatenate, Embedding, LastStep, Reverse, StreamLayer, Sum, Window
+from .wiring import INPUT
+
+__all__ = ["check_streams"]
+
+MAX_BUFFER = 1 << 24
+
+
+def check_streams(network: IntegerNetwork) -> None:
+    """Raise ``ValueError`` unless the stream layers keep all rules but those of their formats."""
+    for layer in network.layers:
+        if isinstance(layer, StreamLayer):
+            check_buffer(layer, network.sizes[network.sources[layer.name][0]])
+    longest = network.max_steps
+    require(
+        longest is None or longest >= network.min_steps,
+        f"Network must take sequences of {network.min_steps} timesteps, the fewest that its "
+        f"windows need, where its layers have room for no more than {longest}",
+    )
+    check_marks(network)
+
+
+def check_buffer(layer: StreamLayer, size: int) -> None:
+    """What a layer that takes vectors of a size has to remember."""
+    match layer:
+        case Reverse():
+            vectors, what = layer.max_steps, f"{layer.max_steps} timesteps of {size}"
+        case Window():
+            vectors, what = layer.held, f"{layer.held} timesteps of {size}"
+        case Embedding():
+            vectors, size = layer.table.shape
+            what = f"{vectors} rows of {size}"
+        case _:
+            return
+    require(
+        vectors * size <= MAX_BUFFER,
+        f"Layer {layer.name} must hold at most {MAX_BUFFER} elements, not {what}",
+    )
+
+
+def check_marks(network: IntegerNetwork) -> None:
+    """A selection of the last timestep needs to know of it from its first element on.
+
+    On the input only its last element tells; a concatenation or sum passes on what it gets, and
+    all others mark what they give throughout.
+    """
+    marked = {INPUT: False}
+    for layer in network.layers:
+        sources = network.sources[layer.name]
+        known = all(marked[source] for source in sources)
+        require(
+            known or not isinstance(layer, LastStep),
+            f"Layer {layer.name} must take the timesteps of what a cell gives, not of {sources[0]}",
+        )
+        marked[layer.name] = known or not isinstance(layer, Concatenate | Sum)
