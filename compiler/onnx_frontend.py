@@ -8,7 +8,7 @@ from .errors import UnsupportedError
 from .network import Network
 from .onnx_file import array_of, read_model
 from .onnx_interpreter import follow
-from .onnx_values import Size
+from .tensors import Size
 
 __all__ = ["from_onnx"]
 

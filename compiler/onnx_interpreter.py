@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 
 from .axes import AxisOrderError, axes_text
+from .builder import Builder
 from .errors import UnsupportedError
 from .network import Network
-from .onnx_builder import Builder
 from .onnx_constants import MAX_ELEMENTS, fold
 from .onnx_file import array_of, attributes_of, name_of
-from .onnx_operations import OPERATIONS, Context
-from .onnx_values import Size, Stream, Value
+from .onnx_node import Node
+from .onnx_operations import OPERATIONS
+from .onnx_values import Value
+from .tensors import Size, Stream
 from .wiring import INPUT
 
 __all__ = ["follow"]
@@ -53,12 +55,11 @@ def follow(
     values[name] = Stream((INPUT,), axes, sizes)
     time = sizes[axes.index("time")]
     steps = max_steps or (time if isinstance(time, int) else None)
-    builder = Builder()
+    builder = Builder(steps)
     room = MAX_ELEMENTS
     for node in nodes:
-        context = Context(
-            node.op_type, name_of(node), node.name, attributes_of(node), builder, steps
-        )
+        stem = node.name or node.op_type.lower()
+        context = Node(name_of(node), stem, builder, node.op_type, attributes_of(node))
         arguments = [values[argument] for argument in node.input]
         found = _evaluate(node, context, arguments)
         for result in found:
@@ -80,7 +81,7 @@ class _Missing:
         self.subject = subject
 
 
-def _evaluate(node: Any, context: Context, arguments: list[Any]) -> tuple[Any, ...]:
+def _evaluate(node: Any, context: Node, arguments: list[Any]) -> tuple[Any, ...]:
     subject = context.subject
     for argument, name in zip(arguments, node.input, strict=True):
         if isinstance(argument, _Missing):
@@ -102,7 +103,7 @@ def _evaluate(node: Any, context: Context, arguments: list[Any]) -> tuple[Any, .
     raise UnsupportedError(f"{subject} is not supported; supported are {', '.join(OPERATIONS)}")
 
 
-def _constant(context: Context) -> np.ndarray:
+def _constant(context: Node) -> np.ndarray:
     for name, value in context.attributes.items():
         match name:
             case "value":

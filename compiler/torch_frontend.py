@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from torch import fx, nn
@@ -10,30 +11,45 @@ from torch.nn.parameter import is_lazy
 
 from .axes import BATCH_FIRST, TIME_FIRST, AxisOrderError
 from .errors import UnsupportedError
-from .network import LastStep, Layer, Network
-from .torch_interpreter import SUPPORTED, follow, is_plain, path_of
-from .torch_layers import RECURRENT
-from .torch_streams import Layers
+from .network import Network
+from .torch_interpreter import SUPPORTED, Followed, Interpreter, is_plain, path_of
+from .torch_modules import MODULES
 
-__all__ = ["from_torch", "with_axes"]
+__all__ = ["ORDERS", "Traced", "from_torch", "trace_module"]
+
+ORDERS = (
+    BATCH_FIRST,
+    TIME_FIRST,
+    ("batch", "features", "time"),
+    BATCH_FIRST[:2],
+    TIME_FIRST[:2],
+)
+"""Axes that a module's input may have, the usual ones first; indices have no features."""
 
 
-def from_torch(module: nn.Module) -> Network:
+def from_torch(module: nn.Module, max_steps: int | None = None) -> Network:
     """The network that a torch module computes at inference.
 
-    Layers are called ``<module path>.<index>`` for recurrent modules and by their module path
-    for linear ones; a module that is given directly is ``rnn``, ``lstm``, ``gru`` or ``linear``.
-    Dropout does nothing, as in torch's evaluation mode, whatever mode the module is in.
+    Layers are called ``<module path>.<index>`` for recurrent modules, with ``.forward`` and
+    ``.reverse`` for two directions, and by their module path for others; a module that is given
+    directly is ``rnn``, ``lstm``, ``gru`` or ``linear``. Dropout does nothing, as in torch's
+    evaluation mode, whatever mode the module is in, and batch normalisation has its running
+    statistics.
 
     The network's data are (batch, time, features) for every module: of one that works on
-    (time, batch, features), as ``batch_first=False`` says, the same sequences go in and come out.
-    A recurrent module given directly, or last in an ``nn.Sequential``, gives its output sequence.
+    (time, batch, features), as ``batch_first=False`` says, or on (batch, features, time), as
+    ``nn.Conv1d`` does, the same sequences go in and come out. Indices, (batch, time) in torch, are
+    (batch, time, 1). A recurrent module given directly, or last in an ``nn.Sequential``, gives its
+    output sequence.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Its forward takes one tensor and returns one: the whole output sequence or its last
-        timestep. It is not changed.
+        Its forward takes one tensor and returns one: a sequence, or one vector for each. It is
+        not changed.
+    max_steps : int, optional
+        Timesteps of the longest sequence. Modules that walk a sequence from its end need it: the
+        hardware has room for so many, and longer sequences are refused.
 
     Raises
     ------
@@ -42,11 +58,20 @@ def from_torch(module: nn.Module) -> Network:
     DeltaloomError
         For weights that are not finite, or sizes that do not fit each other.
     """
-    return with_axes(module)[0]
+    return trace_module(module, max_steps).network
 
 
-def with_axes(module: nn.Module) -> tuple[Network, tuple[str, ...]]:
-    """What :func:`from_torch` gives, and the axes of the module's own input."""
+@dataclass(frozen=True)
+class Traced:
+    """A module's network, and the axes of the module's own input and output."""
+
+    network: Network
+    input_axes: tuple[str, ...]
+    output_axes: tuple[str, ...]
+
+
+def trace_module(module: nn.Module, max_steps: int | None = None) -> Traced:
+    """What :func:`from_torch` gives, with the axes that the module itself works on."""
     if not isinstance(module, nn.Module):
         raise TypeError(f"Module must be a torch.nn.Module, not {module!r}")
     _check_signature(module)
@@ -54,18 +79,28 @@ def with_axes(module: nn.Module) -> tuple[Network, tuple[str, ...]]:
     with _evaluation_mode(module):
         _check_parts(root)
         graph = _trace(root)
-    axes = BATCH_FIRST
-    try:
-        layers = follow(graph, root, axes)
-    except AxisOrderError as batch_first_error:
-        axes = TIME_FIRST
+    found, axes = _follow(graph, root, max_steps)
+    found.network.check()
+    return Traced(found.network, axes, found.axes)
+
+
+def _follow(
+    graph: fx.Graph, root: nn.Module, max_steps: int | None
+) -> tuple[Followed, tuple[str, ...]]:
+    """The trace with the first order of axes that it can be followed with.
+
+    If there is none, the error is that of the order that led furthest.
+    """
+    furthest: tuple[int, AxisOrderError] | None = None
+    for axes in ORDERS:
+        interpreter = Interpreter(root, axes, max_steps)
         try:
-            layers = follow(graph, root, axes)
-        except AxisOrderError:
-            raise batch_first_error from None
-    network = Network(_with_unique_last_step(layers))
-    network.check()
-    return network, axes
+            return interpreter.run(graph), axes
+        except AxisOrderError as error:
+            if furthest is None or len(interpreter.values) > furthest[0]:
+                furthest = len(interpreter.values), error
+    assert furthest is not None
+    raise furthest[1]
 
 
 class _Root(nn.Module):
@@ -81,17 +116,8 @@ class _Root(nn.Module):
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        plain = is_plain(m, *RECURRENT, nn.Linear)
+        plain = is_plain(m, *MODULES)
         return plain or super().is_leaf_module(m, module_qualified_name)
-
-
-def _with_unique_last_step(layers: Layers) -> Layers:
-    """The layers, where the selection has a name that no module of the user's has."""
-    taken = {layer.name for layer in layers if isinstance(layer, Layer)}
-    name = "last_step"
-    while name in taken:
-        name += "_"
-    return tuple(LastStep(name) if isinstance(layer, LastStep) else layer for layer in layers)
 
 
 def _check_signature(module: nn.Module) -> None:

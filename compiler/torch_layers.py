@@ -1,7 +1,5 @@
-"""Layers of torch modules: which row is which gate, and which biases add."""
+"""Recurrent modules of torch: which row is which gate, and which biases add."""
 
-import re
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,62 +7,77 @@ import torch
 from torch import nn
 
 from .axes import BATCH_FIRST, TIME_FIRST, AxisOrderError, axes_text
-from .cell import Cell, constant, trace, with_activation, with_output
-from .cells import GRU, LSTM, RNN, Linear, ProjectedLSTM, ReluRNN
+from .cell import Cell, trace
+from .cells import GRU, LSTM, RNN, ProjectedLSTM, ReluRNN
 from .errors import UnsupportedError
-from .layer_norm import layer_norm
-from .network import Layer
+from .network import Concatenate, Layer
 from .nn.stack import RecurrentStack
+from .stream_operations import Context, directions, last_of
+from .tensors import Stream
 from .torch_arrays import as_array
-from .torch_streams import CellState, Hidden, InitialState, Recurrence, Stream
+from .torch_indexing import LAST_STEP
+from .torch_values import CellState, InitialState, Recurrence
 from .torch_variants import VARIANTS, variant_layer
 
-__all__ = [
-    "RECURRENT",
-    "apply_activation",
-    "apply_layer_norm",
-    "apply_linear",
-    "apply_recurrent",
-]
+__all__ = ["RECURRENT", "apply_recurrent"]
 
 RECURRENT: tuple[type[nn.Module], ...] = (nn.RNN, nn.LSTM, nn.GRU, *VARIANTS)
+SUFFIXES = ("", "_reverse")
 
 
 def apply_recurrent(
-    module: nn.RNNBase | RecurrentStack, path: str, stream: Stream, start: Any = None
+    context: Context, module: nn.RNNBase | RecurrentStack, stream: Stream, start: Any = None
 ) -> Recurrence:
-    """A module of :data:`RECURRENT` as layers ``<path>.0``, ``<path>.1``, ...
+    """A module of :data:`RECURRENT`.
+
+    Its layers are ``<path>.0``, ``<path>.1``, ...; with two directions ``<path>.0.forward``,
+    ``<path>.0.reverse``, ..., whose outputs are concatenated.
 
     Raises
     ------
     AxisOrderError
         If the module reads the axes in another order than the stream has them.
     UnsupportedError
-        For two directions, an initial state that is not zero, or weights that
-        cannot be taken.
+        For an initial state that is not zero, or weights that cannot be taken.
     """
-    subject = f"Module {path} ({type(module).__name__})"
-    if module.bidirectional:
-        raise UnsupportedError(f"{subject} has bidirectional=True; supported is one direction")
     if not _is_zero(start):
-        raise UnsupportedError(
-            f"{subject} is given an initial state; supported is a start from zeros"
-        )
+        raise context.refusal("is given an initial state", "a start from zeros")
     axes = BATCH_FIRST if module.batch_first else TIME_FIRST
     if stream.axes != axes:
-        error = AxisOrderError if set(stream.axes) == set(axes) else UnsupportedError
+        error = AxisOrderError if {*stream.axes, "features"} == set(axes) else UnsupportedError
         raise error(
-            f"{subject} has batch_first={module.batch_first} and reads {axes_text(axes)}, but "
-            f"its input has axes {axes_text(stream.axes)}"
+            f"{context.subject} has batch_first={module.batch_first} and reads {axes_text(axes)}, "
+            f"but its input has axes {axes_text(stream.axes)}"
         )
-    make = variant_layer if isinstance(module, RecurrentStack) else _recurrent_layer
-    layers = tuple(make(module, path, index) for index in range(module.num_layers))
-    hidden = Hidden(stream.layers, layers)
+    path, builder = context.stem, context.builder
+    suffixes = SUFFIXES[: 1 + module.bidirectional]
+    (source,) = stream.parts
+    finals, size = [], 0
+    for index in range(module.num_layers):
+        layers = [_layer(module, path, index, suffix) for suffix in suffixes]
+        outputs, ends = directions(context, source, layers, [bool(s) for s in suffixes])
+        finals += [last_of(context, name, LAST_STEP) for name in ends]
+        (source, *more), size = outputs, layers[0].output_size
+        if more:
+            name = builder.fresh(f"{path}.{index}.both")
+            source = builder.add(Concatenate(name, sources=outputs))
+    batch = stream.size("batch")
+    stack = "stack" if len(finals) > 1 else "one"
+    hidden = Stream(tuple(finals), (stack, "batch", "features"), (len(finals), batch, size))
     plain = ("h", "c") if isinstance(module, nn.LSTM) else ("h",)
     states = tuple(
         hidden if name == "h" else CellState(path) for name in getattr(module, "states", plain)
     )
-    return Recurrence(Stream((*stream.layers, *layers), axes), states if states[1:] else states[0])
+    output = stream.with_features(source, len(suffixes) * size)
+    return Recurrence(output, states if states[1:] else states[0])
+
+
+def _layer(module: nn.RNNBase | RecurrentStack, path: str, index: int, suffix: str) -> Layer:
+    name = f"{path}.{index}"
+    if module.bidirectional:
+        name += ".reverse" if suffix else ".forward"
+    make = variant_layer if isinstance(module, RecurrentStack) else _recurrent_layer
+    return make(module, path, name, f"l{index}{suffix}")
 
 
 def _is_zero(state: Any) -> bool:
@@ -79,13 +92,14 @@ def _is_zero(state: Any) -> bool:
     return False
 
 
-def _recurrent_layer(module: nn.RNNBase, path: str, index: int) -> Layer:
+def _recurrent_layer(module: nn.RNNBase, path: str, name: str, suffix: str) -> Layer:
+    """One layer and direction, whose parameters end with ``suffix``."""
     hidden = module.hidden_size
-    w_ih = _recurrent_parameter(module, path, f"weight_ih_l{index}")
-    w_hh = _recurrent_parameter(module, path, f"weight_hh_l{index}")
+    w_ih = _recurrent_parameter(module, path, f"weight_ih_{suffix}")
+    w_hh = _recurrent_parameter(module, path, f"weight_hh_{suffix}")
     if module.bias:
-        b_ih = _recurrent_parameter(module, path, f"bias_ih_l{index}")
-        b_hh = _recurrent_parameter(module, path, f"bias_hh_l{index}")
+        b_ih = _recurrent_parameter(module, path, f"bias_ih_{suffix}")
+        b_hh = _recurrent_parameter(module, path, f"bias_hh_{suffix}")
     else:
         b_ih = b_hh = np.zeros(len(w_ih))
 
@@ -118,75 +132,9 @@ def _recurrent_layer(module: nn.RNNBase, path: str, index: int) -> Layer:
         else:
             parameters |= {f"{gate}.x": w_x, f"{gate}.h": w_h, gate: b_x + b_h}
     if module.proj_size:
-        w_hr = _recurrent_parameter(module, path, f"weight_hr_l{index}")
+        w_hr = _recurrent_parameter(module, path, f"weight_hr_{suffix}")
         parameters |= {"p.m": w_hr, "p": np.zeros(len(w_hr))}
-    return Layer(f"{path}.{index}", type(cell).__name__, trace(cell), parameters)
-
-
-def apply_linear(
-    path: str, stream: Stream, weight: torch.Tensor, bias: torch.Tensor | None
-) -> Stream:
-    """A layer of weights (outputs, inputs) and a bias (outputs,), on the features of a stream."""
-    if stream.axes[-1] != "features":
-        raise UnsupportedError(
-            f"Layer {path} reads the {stream.axes[-1]} axis of a tensor with axes "
-            f"{axes_text(stream.axes)}; supported are the features, as the last axis"
-        )
-    w = as_array(weight, f"{path}.weight")
-    b = np.zeros(len(w)) if bias is None else as_array(bias, f"{path}.bias")
-    graph = trace(Linear(w.shape[1], w.shape[0]))
-    return replace(
-        stream, layers=(*stream.layers, Layer(path, "Linear", graph, {"y.x": w, "y": b}))
-    )
-
-
-def apply_activation(function: str, subject: str, stream: Stream) -> Stream:
-    """The stream with ``function`` of it as the output of the layer that gives it.
-
-    A recurrent layer's state stays as it is.
-    """
-    last = stream.last_layer
-    if last is None:
-        raise UnsupportedError(
-            f"{subject} follows the input; supported is an activation after a layer"
-        )
-    activated = replace(last, graph=with_activation(last.graph, function))
-    layers = tuple(activated if layer is last else layer for layer in stream.layers)
-    return replace(stream, layers=layers)
-
-
-def apply_layer_norm(module: nn.LayerNorm, path: str, stream: Stream) -> Stream:
-    """The stream with its features normalised, as the output of the layer that gives it.
-
-    A recurrent layer's state stays as it is.
-    """
-    subject = f"Module {path} (LayerNorm)"
-    last = stream.last_layer
-    if last is None:
-        raise UnsupportedError(
-            f"{subject} follows the input; supported is a normalisation after a layer"
-        )
-    size = last.output_size
-    if tuple(module.normalized_shape) != (size,) or stream.axes[-1] != "features":
-        raise UnsupportedError(
-            f"{subject} has normalized_shape={tuple(module.normalized_shape)}; supported are the "
-            f"{size} features of layer {last.name}"
-        )
-    name = identifier(path)
-    gain = np.ones(size) if module.weight is None else as_array(module.weight, f"{path}.weight")
-    bias = np.zeros(size) if module.bias is None else as_array(module.bias, f"{path}.bias")
-    graph = with_output(
-        last.graph, lambda value: layer_norm([value], constant, name, epsilon=module.eps)[0]
-    )
-    parameters = {**last.parameters, f"{name}_gain_0": gain, f"{name}_bias_0": bias}
-    normed = replace(last, graph=graph, parameters=parameters)
-    layers = tuple(normed if layer is last else layer for layer in stream.layers)
-    return replace(stream, layers=layers)
-
-
-def identifier(path: str) -> str:
-    """A node's name for a module's path, which may begin with a number."""
-    return "norm_" + re.sub(r"\W", "_", path)
+    return Layer(name, type(cell).__name__, trace(cell), parameters)
 
 
 def _recurrent_parameter(module: nn.RNNBase, path: str, name: str) -> np.ndarray:

@@ -26,8 +26,15 @@ CELLS: dict[type[RecurrentStack], type[Cell]] = {
 VARIANTS = tuple(CELLS)
 
 
-def variant_layer(module: RecurrentStack, path: str, index: int) -> Layer:
-    """Layer ``index`` of a module of :data:`VARIANTS`, as it computes at inference.
+def variant_layer(module: RecurrentStack, path: str, name: str, suffix: str) -> Layer:
+    """One layer and direction of a module of :data:`VARIANTS`, as it computes at inference.
+
+    Parameters
+    ----------
+    path, name : str
+        What the module and the layer are called.
+    suffix : str
+        What the names of its parameters end with: ``l0``, ``l0_reverse``, ``l1``, ...
 
     Raises
     ------
@@ -41,25 +48,25 @@ def variant_layer(module: RecurrentStack, path: str, index: int) -> Layer:
             f"are {', '.join(kind.__name__ for kind in CELLS)}"
         )
 
-    def array(name: str) -> Any:
-        return as_array(getattr(module, f"{name}_l{index}"), f"{path}.{name}_l{index}")
+    def array(what: str) -> Any:
+        return as_array(getattr(module, f"{what}_{suffix}"), f"{path}.{what}_{suffix}")
 
     if isinstance(module, modules.LayerNormLSTM):
-        return layer_norm_layer(module, path, index, array)
+        return layer_norm_layer(module, path, name, suffix, array)
     if isinstance(module, modules.SRU):
-        return sru_layer(module, f"{path}.{index}", array)
+        return sru_layer(module, name, array)
     w_ih, w_hh = array("weight_ih"), array("weight_hh")
     bias = np.zeros(len(w_ih))
     if kind is modules.LiGRU:
-        norm = getattr(module, f"norm_l{index}")
+        norm = getattr(module, f"norm_{suffix}")
         mean, variance, weight = (
-            as_array(getattr(norm, name), f"{path}.norm_l{index}.{name}")
-            for name in ("running_mean", "running_var", "weight")
+            as_array(getattr(norm, what), f"{path}.norm_{suffix}.{what}")
+            for what in ("running_mean", "running_var", "weight")
         )
         scale = weight / np.sqrt(variance + norm.eps)
         w_ih, bias = w_ih * scale[:, None], -mean * scale
         if norm.bias is not None:
-            bias = bias + as_array(norm.bias, f"{path}.norm_l{index}.bias")
+            bias = bias + as_array(norm.bias, f"{path}.norm_{suffix}.bias")
     elif module.bias:
         bias = array("bias_ih") + array("bias_hh")
 
@@ -75,7 +82,7 @@ def variant_layer(module: RecurrentStack, path: str, index: int) -> Layer:
         peepholes = array("weight_ph")
         parameters |= dict(zip(("p_i", "p_o", "p_f"), peepholes, strict=True))
     graph = trace(CELLS[kind](w_ih.shape[1], module.hidden_size))
-    return Layer(f"{path}.{index}", CELLS[kind].__name__, graph, parameters)
+    return Layer(name, CELLS[kind].__name__, graph, parameters)
 
 
 def sru_layer(module: modules.SRU, name: str, array: Callable[[str], np.ndarray]) -> Layer:
@@ -99,7 +106,11 @@ def sru_layer(module: modules.SRU, name: str, array: Callable[[str], np.ndarray]
 
 
 def layer_norm_layer(
-    module: modules.LayerNormLSTM, path: str, index: int, array: Callable[[str], np.ndarray]
+    module: modules.LayerNormLSTM,
+    path: str,
+    layer_name: str,
+    suffix: str,
+    array: Callable[[str], np.ndarray],
 ) -> Layer:
     """A layer of an LSTM with layer normalisation."""
     size, gates = module.hidden_size, module.gates
@@ -109,7 +120,7 @@ def layer_norm_layer(
             parameters |= {f"{gate}_{operand}.{operand}": values}
             parameters |= {f"{gate}_{operand}": np.zeros(size)}
     for norm, parts in (("norm_x", len(gates)), ("norm_h", len(gates)), ("norm_c", 1)):
-        name = f"{norm}_l{index}"
+        name = f"{norm}_{suffix}"
         child = getattr(module, name)
         gain = as_array(child.weight, f"{path}.{name}.weight")
         bias = np.zeros(len(gain))
@@ -119,4 +130,4 @@ def layer_norm_layer(
             names = (f"{norm}_gain_{part}", f"{norm}_bias_{part}")
             parameters |= dict(zip(names, pair, strict=True))
     cell = LayerNormLSTM(array("weight_ih").shape[1], size, module.form, module.eps)
-    return Layer(f"{path}.{index}", "LayerNormLSTM", trace(cell), parameters)
+    return Layer(layer_name, "LayerNormLSTM", trace(cell), parameters)

@@ -30,8 +30,8 @@ class Call:
     ----------
     argument : str
         Name of the input.
-    axes : tuple of str
-        Of the input.
+    axes, output_axes : tuple of str
+        Of the input and of the output; indices have no ``features``.
     stack : tuple of str
         The layers of a recurrent module: their final states are returned beside the output.
         Empty: the output alone is.
@@ -41,6 +41,7 @@ class Call:
 
     argument: str = "x"
     axes: tuple[str, ...] = BATCH_FIRST
+    output_axes: tuple[str, ...] = BATCH_FIRST
     stack: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
 
@@ -69,8 +70,8 @@ class Arguments:
     kind: str
 
 
-def call_of(module: nn.Module, axes: tuple[str, ...]) -> Call:
-    """How a torch module is called, given the axes of its input."""
+def call_of(module: nn.Module, axes: tuple[str, ...], output_axes: tuple[str, ...]) -> Call:
+    """How a torch module is called, given the axes of its input and output."""
     argument = next(iter(signature(module.forward).parameters))
     path, last = "", module
     while is_plain(last, nn.Sequential):
@@ -78,11 +79,12 @@ def call_of(module: nn.Module, axes: tuple[str, ...]) -> Call:
         name = str(len(last) - 1)
         path, last = f"{path}.{name}" if path else name, last[-1]
     if not is_plain(last, *RECURRENT):
-        return Call(argument, axes)
+        return Call(argument, axes, output_axes)
     path = path or type(last).__name__.lower()
     plain = ("h", "c") if isinstance(last, nn.LSTM) else ("h",)
-    stack = tuple(f"{path}.{index}" for index in range(last.num_layers))
-    return Call(argument, axes, stack, getattr(last, "states", plain))
+    ways = (".forward", ".reverse") if last.bidirectional else ("",)
+    stack = tuple(f"{path}.{index}{way}" for index in range(last.num_layers) for way in ways)
+    return Call(argument, axes, output_axes, stack, getattr(last, "states", plain))
 
 
 def read_arguments(
@@ -118,13 +120,13 @@ def read_arguments(
     x = torch.as_tensor(x)
     kind = "sequence" if call.stack and x.dim() == 2 else "tensor"
     axes = tuple(axis for axis in call.axes if axis != "batch" or kind == "tensor")
-    if x.dim() != len(axes) or x.shape[-1] != features:
-        raise DeltaloomError(
-            f"Input must have shape ({', '.join(axes[:-1])}, {features}), not {tuple(x.shape)}"
-        )
-    values = x.unsqueeze(1) if kind == "sequence" else x
-    if kind == "tensor" and axes == BATCH_FIRST:
-        values = values.transpose(0, 1)
+    shape = [str(features) if axis == "features" else axis for axis in axes]
+    if x.dim() != len(axes) or ("features" in axes and x.shape[axes.index("features")] != features):
+        raise DeltaloomError(f"Input must have shape ({', '.join(shape)}), not {tuple(x.shape)}")
+    if "features" not in axes:
+        x, axes = x.unsqueeze(-1), (*axes, "features")
+    values = x.permute([axes.index(axis) for axis in TIME_FIRST if axis in axes])
+    values = values.unsqueeze(1) if kind == "sequence" else values
     return _checked(values, np.full(values.shape[1], values.shape[0]), kind)
 
 
@@ -184,6 +186,8 @@ def shape_output(
     call: Call, given: Arguments, values: Tensor, lengths: np.ndarray, once: bool
 ) -> Any:
     """The output (time, batch, features) in the shape that belongs to the call."""
+    if "features" not in call.output_axes:
+        values = values[..., 0]
     if once:
         return values[0]
     if given.kind == "list":
@@ -193,4 +197,5 @@ def shape_output(
         return pack_padded_sequence(values, torch.from_numpy(lengths), enforce_sorted=in_order)
     if given.kind == "sequence":
         return values[:, 0]
-    return values if call.axes == TIME_FIRST else values.transpose(0, 1)
+    axes = [axis for axis in TIME_FIRST if axis in call.output_axes]
+    return values.permute([axes.index(axis) for axis in call.output_axes])

@@ -9,7 +9,7 @@ from ..compiler.errors import DeltaloomError, UnsupportedError
 from ..compiler.network import Network
 from ..compiler.quantize import make_plan
 from ..compiler.recipe import Recipe
-from ..compiler.torch_frontend import with_axes
+from ..compiler.torch_frontend import trace_module
 from .call import Call, call_of
 from .prepared import Prepared
 
@@ -17,7 +17,12 @@ __all__ = ["prepare_network"]
 
 
 def prepare_network(
-    model: nn.Module | Network, recipe: Recipe, calibration: Any, *, learn_ranges: bool = False
+    model: nn.Module | Network,
+    recipe: Recipe,
+    calibration: Any,
+    *,
+    learn_ranges: bool = False,
+    max_steps: int | None = None,
 ) -> Prepared:
     """A module to train, that starts with the model's weights.
 
@@ -33,15 +38,18 @@ def prepare_network(
         (time, features).
     learn_ranges : bool
         Whether ranges are trained too.
+    max_steps : int, optional
+        Timesteps of the longest sequence; of a module alone.
     """
     if isinstance(model, Network):
         return Prepared(make_plan(model, calibration, recipe), Call(), torch.float32, learn_ranges)
     if isinstance(model, Prepared):
         raise DeltaloomError("Model must be in float; this one is prepared already")
-    network, axes = with_axes(model)
+    traced = trace_module(model, max_steps)
+    network = traced.network
     types = {parameter.dtype for parameter in model.parameters()}
     dtype = torch.float64 if torch.float64 in types else torch.float32
-    call = call_of(model, axes)
+    call = call_of(model, traced.input_axes, traced.output_axes)
     if not {layer.name for layer in network.computing}.issuperset(call.stack):
         raise UnsupportedError(
             f"Module {type(model).__name__} returns final states that no layer of its own has; "

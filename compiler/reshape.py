@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from .axes import axes_text
 from .errors import UnsupportedError
-from .onnx_values import Size, Stream
+from .tensors import Size, Stream
 
 __all__ = ["reshape"]
 
@@ -16,7 +16,7 @@ def reshape(stream: Stream, shape: Sequence[Size], keep_zero: bool, subject: str
     """The stream in another shape.
 
     Axes of length one come and go; ``stack`` and ``features`` next to each other may become one
-    axis ``stack``-major, still called ``stack``: its caller joins the parts.
+    axis ``stack features``, stack-major: its caller joins the parts.
 
     Parameters
     ----------

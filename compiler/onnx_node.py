@@ -1,0 +1,24 @@
+"""A node of an ONNX graph while it is followed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .stream_operations import Context
+
+__all__ = ["Node"]
+
+
+@dataclass(frozen=True)
+class Node(Context):
+    """An operator and its attributes.
+
+    Parameters
+    ----------
+    kind : str
+        Operator.
+    attributes : dict
+        By name.
+    """
+
+    kind: str
+    attributes: dict[str, Any]

@@ -1,0 +1,370 @@
+"""Functions of torch and methods of tensors on streams, by name."""
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from .axes import AxisOrderError, axes_text
+from .errors import UnsupportedError
+from .followers import Normed
+from .stream_operations import (
+    Context,
+    activate,
+    add,
+    along_features,
+    arg_max,
+    concatenate,
+    flip,
+    follow,
+    pool,
+    reshape_stream,
+    scale,
+)
+from .tensors import Size, Stream
+from .torch_arrays import as_array
+from .torch_indexing import index_stream, select
+from .torch_values import InitialState, Largest, Nothing, Probabilities, as_stream
+
+__all__ = ["FUNCTIONS", "HANDLERS", "INPLACE", "flatten", "normalise", "softmax"]
+
+FUNCTIONS: dict[Any, str] = {  # by the name of the tensor method that does the same, if any
+    functional.adaptive_avg_pool1d: "adaptive_avg_pool1d",
+    functional.adaptive_max_pool1d: "adaptive_max_pool1d",
+    functional.dropout: "dropout",
+    functional.linear: "linear",
+    functional.log_softmax: "softmax",
+    functional.relu: "relu",
+    functional.sigmoid: "sigmoid",
+    functional.softmax: "softmax",
+    functional.tanh: "tanh",
+    getattr: "getattr",
+    operator.add: "add",
+    operator.getitem: "getitem",
+    operator.iadd: "add_",
+    operator.mul: "mul",
+    operator.neg: "neg",
+    operator.sub: "sub",
+    operator.truediv: "div",
+    torch.adaptive_avg_pool1d: "adaptive_avg_pool1d",
+    torch.add: "add",
+    torch.amax: "amax",
+    torch.argmax: "argmax",
+    torch.cat: "cat",
+    torch.concat: "cat",
+    torch.concatenate: "cat",
+    torch.div: "div",
+    torch.flatten: "flatten",
+    torch.flip: "flip",
+    torch.log_softmax: "softmax",
+    torch.max: "max",
+    torch.mean: "mean",
+    torch.mul: "mul",
+    torch.neg: "neg",
+    torch.permute: "permute",
+    torch.relu: "relu",
+    torch.relu_: "relu_",
+    torch.reshape: "reshape",
+    torch.select: "select",
+    torch.sigmoid: "sigmoid",
+    torch.softmax: "softmax",
+    torch.squeeze: "squeeze",
+    torch.sub: "sub",
+    torch.swapaxes: "transpose",
+    torch.tanh: "tanh",
+    torch.transpose: "transpose",
+    torch.unsqueeze: "unsqueeze",
+    torch.zeros: "zeros",
+}
+INPLACE = ("add_", "relu_", "sigmoid_", "tanh_")
+"""Names that change the tensor they are given."""
+
+
+def activation(function: str) -> Callable[..., Stream]:
+    def handler(context: Context, value: Any, inplace: bool = False) -> Stream:
+        return activate(context, as_stream(value, context.subject), function)
+
+    return handler
+
+
+def same(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
+    return value
+
+
+def to(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
+    """``tensor.to``: another device, or another float type."""
+    for kind in (*args, *kwargs.values()):
+        if isinstance(kind, torch.dtype) and not kind.is_floating_point:
+            raise context.refusal(f"casts to {kind}", "a float type")
+    return value
+
+
+def whole(context: Context, value: Any) -> Any:
+    """``tensor.long``: of indices."""
+    if isinstance(value, Stream) and "features" in value.axes:
+        raise context.refusal("rounds numbers to integers", "indices, without features")
+    return value
+
+
+def dropout(context: Context, value: Any, p: float = 0.5, training: bool = True, **_: Any) -> Any:
+    if training and p:
+        raise UnsupportedError(
+            f"{context.subject} is called with training=True and drops at inference too; "
+            f"supported is training=self.training"
+        )
+    return value
+
+
+def getitem(context: Context, value: Any, index: Any) -> Any:
+    if isinstance(value, tuple) and isinstance(index, int) and -len(value) <= index < len(value):
+        return value[index]
+    if isinstance(value, Stream):
+        return index_stream(context, value, index)
+    return index_stream(context, as_stream(value, context.subject), index)
+
+
+def attribute(context: Context, value: Any, name: str) -> Any:
+    match value, name:
+        case Stream(sizes=sizes), "shape":
+            return sizes
+        case _, "device":
+            return None
+        case _, "dtype":
+            return None
+        case Largest(), "values" | "indices":
+            return getattr(value, name)
+    raise UnsupportedError(f"Attribute {name} of a tensor is not supported; supported is shape")
+
+
+def size(context: Context, value: Stream, dim: int | None = None) -> Any:
+    return value.sizes if dim is None else value.sizes[value.place(dim, context.subject)]
+
+
+def zeros(context: Context, *args: Any, **kwargs: Any) -> InitialState:
+    return InitialState()
+
+
+def permute(context: Context, value: Stream, *dims: Any, **kwargs: Any) -> Stream:
+    order = dims or kwargs["dims"]
+    places = order[0] if len(order) == 1 and isinstance(order[0], Sequence) else order
+    return value.permuted(
+        [value.place(place, context.subject) for place in places], context.subject
+    )
+
+
+def transpose(context: Context, value: Stream, dim0: int, dim1: int) -> Stream:
+    places = list(range(len(value.axes)))
+    places[dim0], places[dim1] = places[dim1], places[dim0]
+    return value.permuted(places, context.subject)
+
+
+def squeeze(context: Context, value: Stream, dim: Any = None) -> Stream:
+    if dim is None:
+        raise context.refusal("drops all axes that happen to be one long", "axes by number")
+    dims = [dim] if isinstance(dim, int) else list(dim)
+    kept = [d for d in dims if value.axes[value.place(d, context.subject)] == "stack"]
+    if kept:
+        raise context.refusal(
+            f"keeps the {len(value.parts)} final hidden states of a module", "one of them, [-1]"
+        )
+    return value.squeezed(dims, context.subject)
+
+
+def unsqueeze(context: Context, value: Stream, dim: int) -> Stream:
+    return value.inserted(dim % (len(value.axes) + 1))
+
+
+def reshape(context: Context, value: Stream, *shape: Any, **kwargs: Any) -> Stream:
+    given = shape or (kwargs["shape"],)
+    sizes = given[0] if len(given) == 1 and isinstance(given[0], Sequence) else given
+    if isinstance(sizes, str) or not all(isinstance(size, int | str) for size in sizes):
+        sizes = given
+    return reshape_stream(context, value, list(sizes), keep_zero=True)
+
+
+def flatten(context: Context, value: Stream, start_dim: int = 0, end_dim: int = -1) -> Stream:
+    start, end = (value.place(dim, context.subject) for dim in (start_dim, end_dim))
+    shape: list[Size] = [*value.sizes[:start], -1, *value.sizes[end + 1 :]]
+    return reshape_stream(context, value, shape, keep_zero=True)
+
+
+def plus(context: Context, value: Any, other: Any, *, alpha: float = 1) -> Stream:
+    return combine(context, value, other, 1.0, float(alpha))
+
+
+def minus(context: Context, value: Any, other: Any, *, alpha: float = 1) -> Stream:
+    return combine(context, value, other, 1.0, -float(alpha))
+
+
+def combine(context: Context, value: Any, other: Any, first: float, second: float) -> Stream:
+    """``first * value + second * other``, at least one of them a stream."""
+    if not isinstance(value, Stream) and isinstance(other, Stream):
+        value, other, first, second = other, value, second, first
+    stream = weighted(context, as_stream(value, context.subject), first)
+    if is_constant(other):
+        shift = second * constant_of(context, stream, other)
+        return scale(context, stream, np.ones(1), shift)
+    term = weighted(context, as_stream(other, context.subject), second)
+    return add(context, [stream, term])
+
+
+def weighted(context: Context, stream: Stream, factor: float) -> Stream:
+    return stream if factor == 1 else scale(context, stream, np.full(1, factor), np.zeros(1))
+
+
+def times(context: Context, value: Any, other: Any) -> Stream:
+    if not isinstance(value, Stream) and isinstance(other, Stream):
+        value, other = other, value
+    stream = as_stream(value, context.subject)
+    if not is_constant(other):
+        raise context.refusal("multiplies two computed tensors", "a tensor and a constant")
+    return scale(context, stream, constant_of(context, stream, other), np.zeros(1))
+
+
+def divided(context: Context, value: Any, other: Any) -> Stream:
+    stream = as_stream(value, context.subject)
+    if not is_constant(other):
+        raise context.refusal("divides by a computed tensor", "a constant")
+    factor = 1 / constant_of(context, stream, other)
+    return scale(context, stream, factor, np.zeros(1))
+
+
+def negative(context: Context, value: Any) -> Stream:
+    return weighted(context, as_stream(value, context.subject), -1.0)
+
+
+def is_constant(value: Any) -> bool:
+    return isinstance(value, int | float | torch.Tensor)
+
+
+def constant_of(context: Context, stream: Stream, value: Any) -> np.ndarray:
+    if not isinstance(value, torch.Tensor):
+        return np.full(1, float(value))
+    return along_features(context, stream, as_array(value, f"of {context.subject}"))
+
+
+def cat(context: Context, tensors: Any, dim: int = 0, *, axis: int | None = None) -> Stream:
+    streams = [value if isinstance(value, Stream) else as_stream(value, context.subject)
+               for value in tensors]  # fmt: skip
+    return concatenate(context, streams, dim if axis is None else axis)
+
+
+def mean(context: Context, value: Any, dim: Any = None, keepdim: bool = False) -> Stream:
+    return over_time(context, value, dim, keepdim, "mean")
+
+
+def amax(context: Context, value: Any, dim: Any = (), keepdim: bool = False) -> Stream:
+    return over_time(context, value, dim, keepdim, "max")
+
+
+def over_time(context: Context, value: Any, dim: Any, keep: bool, function: str) -> Stream:
+    stream = as_stream(value, context.subject)
+    dims = [dim] if isinstance(dim, int) else list(dim or ())
+    if not dims:
+        raise context.refusal("reduces all axes", "time, by number")
+    for place in sorted({stream.place(d, context.subject) for d in dims}, reverse=True):
+        stream = pool(context, stream, place, function, keep)
+    return stream
+
+
+def largest(context: Context, value: Any, dim: Any = None, keepdim: bool = False) -> Largest:
+    """``torch.max`` over one axis: values over time, or the index of a feature."""
+    stream = as_stream(value, context.subject)
+    if not isinstance(dim, int):
+        raise context.refusal("compares two tensors or reduces all axes", "one axis, by number")
+    if stream.axes[stream.place(dim, context.subject)] == "features":
+        indices = arg_max(context, stream, dim, keepdim)
+        return Largest(Nothing("the largest feature"), indices)
+    values = pool(context, stream, dim, "max", keepdim)
+    return Largest(values, Nothing("the timestep of the largest value"))
+
+
+def argmax(context: Context, value: Any, dim: int | None = None, keepdim: bool = False) -> Stream:
+    """``argmax`` of the features; those of softmax are in the same order."""
+    if isinstance(value, Probabilities):
+        value = value.stream
+    stream = as_stream(value, context.subject)
+    if dim is None:
+        raise context.refusal("searches all axes", "the features, by number")
+    return arg_max(context, stream, dim, keepdim)
+
+
+def flipped(context: Context, value: Any, *dims: Any) -> Stream:
+    stream = as_stream(value, context.subject)
+    places = dims[0] if len(dims) == 1 and isinstance(dims[0], Sequence) else dims
+    for place in places:
+        stream = flip(context, stream, place)
+    return stream
+
+
+def softmax(context: Context, value: Any, dim: int = -1, **_: Any) -> Probabilities:
+    stream = as_stream(value, context.subject)
+    axis = stream.axes[stream.place(dim, context.subject)]
+    if axis != "features":
+        raise AxisOrderError(
+            f"{context.subject} runs over the {axis} axis of a tensor with axes "
+            f"{axes_text(stream.axes)}; supported are features, before argmax"
+        )
+    return Probabilities(context.subject, stream)
+
+
+def normalise(
+    context: Context, stream: Stream, gain: np.ndarray, bias: np.ndarray, epsilon: float
+) -> Stream:
+    """Layer normalisation of the features, the last axis."""
+    if stream.axes[-1] != "features":
+        raise context.axis_error(stream, "the features, as the last axis")
+    count = stream.feature_count
+    if isinstance(count, int) and count != len(gain):
+        raise context.refusal(f"normalises {len(gain)} of {count} features", "all of them")
+    normed = Normed(context.stem, gain, bias, epsilon)
+    return follow(context, stream, normed, len(gain))
+
+
+def global_pool(function: str) -> Callable[..., Stream]:
+    def handler(context: Context, value: Any, output_size: Any) -> Stream:
+        if output_size not in (1, (1,), [1]):
+            raise context.refusal(f"has output_size={output_size}", "1, one vector")
+        return pool(context, as_stream(value, context.subject), -1, function, keep=True)
+
+    return handler
+
+
+HANDLERS: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(("contiguous", "clone", "detach", "float", "double", "cuda", "cpu"), same),
+    **dict.fromkeys(("relu", "relu_"), activation("relu")),
+    **dict.fromkeys(("sigmoid", "sigmoid_"), activation("sigmoid")),
+    **dict.fromkeys(("tanh", "tanh_"), activation("tanh")),
+    **dict.fromkeys(("add", "add_", "__radd__"), plus),
+    **dict.fromkeys(("mul", "__rmul__"), times),
+    **dict.fromkeys(("softmax", "log_softmax"), softmax),
+    **dict.fromkeys(("reshape", "view"), reshape),
+    **dict.fromkeys(("transpose", "swapaxes"), transpose),
+    **dict.fromkeys(("long", "int"), whole),
+    **dict.fromkeys(("zeros", "new_zeros"), zeros),
+    "adaptive_avg_pool1d": global_pool("mean"),
+    "adaptive_max_pool1d": global_pool("max"),
+    "amax": amax,
+    "argmax": argmax,
+    "cat": cat,
+    "dim": lambda context, value: len(value.axes),
+    "div": divided,
+    "dropout": dropout,
+    "flatten": flatten,
+    "flip": flipped,
+    "getattr": attribute,
+    "getitem": getitem,
+    "max": largest,
+    "mean": mean,
+    "neg": negative,
+    "permute": permute,
+    "select": select,
+    "size": size,
+    "squeeze": squeeze,
+    "sub": minus,
+    "to": to,
+    "unsqueeze": unsqueeze,
+}
