@@ -46,7 +46,7 @@ def quantize(options: argparse.Namespace, progress: Progress) -> Answer:
     progress.say("Loading the model")
     module = load_module(options.model)
     progress.say("Quantizing")
-    model = quantize_model(module, calibration, recipe)
+    model = quantize_model(module, calibration, recipe, max_steps=options.max_steps)
     model.save(options.output)
     summary = model.summary()
     tables = [
@@ -184,6 +184,12 @@ COMMANDS: dict[Callable[[argparse.Namespace, Progress], Answer], list[tuple]] = 
         argument("model", metavar="FILE.py:FACTORY", help="function that returns the torch module"),
         argument("--calibration", required=True, metavar="X.npz", help=INPUT_HELP),
         argument("--recipe", metavar="RECIPE.toml", help="left out: 8 bits, nothing skipped"),
+        argument(
+            "--max-steps",
+            type=int,
+            metavar="N",
+            help="longest sequence of bidirectional layers; left out: that of the calibration",
+        ),
         argument("-o", "--output", required=True, metavar="MODEL.safetensors"),
     ],
     generate: [

@@ -286,6 +286,7 @@ def quantize(
     states: Any = None,
     evaluate: Evaluate | None = None,
     progress: Callable[[str], None] | None = None,
+    max_steps: int | None = None,
 ) -> QuantizedModel:
     """Quantize a trained network after training, or freeze one that was trained in integers.
 
@@ -293,9 +294,8 @@ def quantize(
     ----------
     model : torch.nn.Module, Network, or path of an ONNX file
         Recurrent and linear layers; see :func:`~deltaloom.compiler.torch_frontend.from_torch` and
-        :func:`~deltaloom.compiler.onnx_frontend.from_onnx`. What a file walks backwards has room
-        for the longest sequence of the calibration. Or what :func:`prepare` gave, alone: it has
-        its recipe and ranges.
+        :func:`~deltaloom.compiler.onnx_frontend.from_onnx`. Or what :func:`prepare` gave, alone:
+        it has its recipe and ranges.
     calibration : array or list of arrays
         Sample inputs, NumPy or torch, float: (batch, time, features), or a list of
         (time, features).
@@ -310,6 +310,10 @@ def quantize(
         network, then with quantized ones.
     progress : callable, optional
         Takes a line of text for each step of the search. Left out: a bar on the terminal.
+    max_steps : int, optional
+        Timesteps of the longest sequence, for which layers that walk sequences from their end
+        (``bidirectional=True``) have room; longer ones are refused. Left out: those of the longest
+        sequence of the calibration. A Network says so itself.
 
     Raises
     ------
@@ -319,15 +323,15 @@ def quantize(
         For weights or data that are not finite or have the wrong shape.
     """
     if is_prepared(model):
-        given = (calibration, recipe, states, evaluate)
+        given = (calibration, recipe, states, evaluate, max_steps)
         if any(argument is not None for argument in given):
             raise DeltaloomError(
-                "Model that was prepared must be quantized without calibration, recipe, states and "
-                "evaluate: it has its own"
+                "Model that was prepared must be quantized without calibration, recipe, states, "
+                "evaluate and max_steps: it has its own"
             )
         return QuantizedModel(model.network(), model.recipe)
     recipe = recipe_or_default(recipe)
-    network = float_network(model, calibration)
+    network = float_network(model, calibration, max_steps)
     if (recipe.max_loss is None) != (evaluate is None):
         raise DeltaloomError(
             "Evaluate must come with a recipe that has a max_loss, which is what it is for"
@@ -350,6 +354,7 @@ def prepare(
     calibration: Any,
     *,
     learn_ranges: bool = False,
+    max_steps: int | None = None,
 ) -> Prepared:
     """Make a torch module that is trained in the integer arithmetic it will be deployed in.
 
@@ -367,6 +372,8 @@ def prepare(
     learn_ranges : bool
         Whether the ranges of weights and of the inputs of products are trained too (Jain et al.
         2019), as ``ranges.log2_steps``. Otherwise they stay.
+    max_steps : int, optional
+        As :func:`quantize` takes it.
 
     Raises
     ------
@@ -378,8 +385,9 @@ def prepare(
     from .training.prepare import prepare_network
 
     recipe = recipe_or_default(recipe)
+    steps = _steps(model, calibration, max_steps)
     return prepare_network(
-        _read(model, calibration), recipe, calibration, learn_ranges=learn_ranges
+        _read(model, steps), recipe, calibration, learn_ranges=learn_ranges, max_steps=steps
     )
 
 
@@ -390,14 +398,15 @@ def recipe_or_default(recipe: Any) -> Recipe:
     return recipe or Recipe()
 
 
-def float_network(model: Any, calibration: Any) -> Network:
+def float_network(model: Any, calibration: Any, max_steps: int | None = None) -> Network:
     """The float network of a module or a file."""
-    model = _read(model, calibration)
+    steps = _steps(model, calibration, max_steps)
+    model = _read(model, steps)
     if isinstance(model, Network):
         return model
     from .compiler.torch_frontend import from_torch
 
-    return from_torch(model)
+    return from_torch(model, steps)
 
 
 def is_prepared(model: Any) -> TypeGuard[Prepared]:
@@ -406,7 +415,7 @@ def is_prepared(model: Any) -> TypeGuard[Prepared]:
     return module is not None and isinstance(model, module.Prepared)
 
 
-def _read(model: Any, calibration: Any) -> Any:
+def _read(model: Any, max_steps: int | None) -> Any:
     """The network of a file; any other model as it is."""
     if isinstance(model, str | PathLike):
         if not str(model).lower().endswith(".onnx"):
@@ -415,12 +424,18 @@ def _read(model: Any, calibration: Any) -> Any:
             )
         from .compiler.onnx_frontend import from_onnx
 
-        return from_onnx(model, max_steps=_longest(calibration))
+        return from_onnx(model, max_steps=max_steps)
     return model
 
 
-def _longest(calibration: Any) -> int | None:
+def _steps(model: Any, calibration: Any, max_steps: int | None) -> int | None:
     """Timesteps of the longest sequence; None for what is refused later on."""
+    if max_steps is not None:
+        if isinstance(model, Network):
+            raise DeltaloomError("max_steps must be left out for a Network, whose layers have it")
+        if type(max_steps) is not int or max_steps < 1:
+            raise DeltaloomError(f"max_steps must be a positive integer, not {max_steps!r}")
+        return max_steps
     try:
         return max(map(len, calibration), default=None)
     except TypeError:

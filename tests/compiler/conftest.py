@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from deltaloom.compiler.cell import trace
+from deltaloom.compiler.evaluate import evaluate
 from deltaloom.compiler.network import Layer, Network, parameter_shapes
+from deltaloom.compiler.torch_frontend import trace_module
 
 
 @pytest.fixture
@@ -34,3 +37,37 @@ def make_network(make_layer):
         )
 
     return make
+
+
+@pytest.fixture
+def check_torch():
+    """``check_torch(module, features)``: the network computes what the module does, in float64.
+
+    Lengths of axes all differ, so that a network with other axes than the module fails. ``entries``
+    makes the input indices of an embedding. Returns the network.
+    """
+
+    def check(module, features=3, *, batch=5, time=17, entries=None):
+        module = module.double().eval()
+        traced = trace_module(module, max_steps=time)
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(batch, time, features))
+        if entries:
+            x = rng.integers(0, entries, (batch, time, 1))
+        names = ("batch", "time", "features")
+        order = [names.index(axis) for axis in traced.input_axes]
+        given = torch.tensor(x[..., 0] if entries else x)
+        with torch.no_grad():
+            wanted = module(given.permute(order))
+        wanted = (wanted[0] if isinstance(wanted, tuple) else wanted).numpy()
+        axes = [axis for axis in names if axis in traced.output_axes]
+        wanted = wanted.transpose([traced.output_axes.index(axis) for axis in axes])
+        if "features" not in axes:
+            wanted = wanted[..., None]
+        found = evaluate(traced.network, x)
+        assert found.shape == wanted.shape
+        # sums of some 50 products of size one, each within 2**-53, through a few layers
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+        return traced.network
+
+    return check

@@ -121,7 +121,7 @@ def derived():
         ),
         (
             lambda: dl.nn.LiGRU(2, 3, bidirectional=True),
-            r"Module ligru \(LiGRU\) has bidirectional=True; supported is one direction",
+            r"Module ligru \(LiGRU\) walks sequences from their end",
         ),
     ],
 )
