@@ -139,13 +139,13 @@ def test_refuses_cells(integer_network, cell, sentence):
     ("model", "sentence"),
     [
         (
-            nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 2)),
-            "Module 0 (LayerNorm) follows the input; supported is a normalisation after a layer",
+            nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(3)),
+            "Module 1 (LayerNorm) normalises 3 of 4 features; supported is all of them",
         ),
         (
             nn.Sequential(nn.Linear(3, 4), nn.LayerNorm((7, 4))),
-            "Module 1 (LayerNorm) has normalized_shape=(7, 4); supported are the 4 features of "
-            "layer 0",
+            "Module 1 (LayerNorm) has normalized_shape=(7, 4); supported is that of the features "
+            "alone",
         ),
     ],
 )

@@ -235,6 +235,10 @@ def test_global_pools(check_torch, pool):
     check_torch(module)
 
 
+def test_layer_normalisation_of_the_input(check_torch):
+    check_torch(nn.Sequential(randomised(nn.LayerNorm(3)), nn.Linear(3, 2)))
+
+
 def test_layer_normalisation_after_a_residual_sum(check_torch):
     def body(m, x):
         y = m.entry(x)
