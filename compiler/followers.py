@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from .cell import Value, constant, with_activation, with_output
-from .evaluate import FUNCTIONS
+from .functions import function_of
 from .graph import Affine
 from .layer_norm import layer_norm
 from .network import Layer
@@ -39,7 +39,7 @@ class Follower(Protocol):
 
 @dataclass(frozen=True)
 class Activated:
-    """An activation of every element."""
+    """A function of every element, by its name in :mod:`.functions`."""
 
     function: str
 
@@ -54,8 +54,7 @@ class Activated:
         return replace(layer, graph=with_activation(layer.graph, self.function))
 
     def table(self, layer: Embedding) -> np.ndarray | None:
-        found: np.ndarray = FUNCTIONS[self.function](layer.table)
-        return found
+        return function_of(self.function)(layer.table)
 
 
 @dataclass(frozen=True, eq=False)

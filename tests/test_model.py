@@ -141,8 +141,8 @@ def test_unusable_calibration(gru, clips, calibration, sentence):
 @pytest.mark.parametrize(
     ("module", "sentence"),
     [
-        (nn.GRU(3, 4, batch_first=True, bidirectional=True), "bidirectional"),
-        (nn.Sequential(nn.Conv1d(3, 4, 1)), "Conv1d"),
+        (nn.Sequential(nn.Conv1d(4, 4, 1, groups=2)), "Conv1d"),
+        (nn.Sequential(nn.Conv2d(3, 4, 1)), "Conv2d"),
         ("model.tflite", "or an ONNX file, not 'model.tflite'"),
     ],
 )

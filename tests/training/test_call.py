@@ -111,3 +111,36 @@ def test_refuses_states_and_weights_that_are_not_numbers(sequences):
         next(prepared.parameters())[0, 0] = torch.nan
     with pytest.raises(dl.DeltaloomError, match=r"Parameter gru\.0\.r\.x must be finite"):
         prepared(torch.zeros(1, 2, 3))
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_two_directions_return_what_torch_returns(sequences, kind, batch_first):
+    torch.manual_seed(0)
+    x = sequences(4, 9, 3)
+    module = kind(3, 5, 2, batch_first=batch_first, bidirectional=True)
+    prepared = dl.prepare(module, dl.Recipe(activations="int12", weights="int12"), x)
+    given = torch.from_numpy(x if batch_first else x.swapaxes(0, 1))
+    with torch.no_grad():
+        (output, states), (wanted, final) = prepared(given), module(given)
+    assert output.shape == wanted.shape
+    pairs = zip(states, final, strict=True) if kind is nn.LSTM else [(states, final)]
+    for found, torchs in [(output, wanted), *pairs]:
+        assert found.shape == torchs.shape
+        torch.testing.assert_close(found, torchs, rtol=0, atol=0.02)
+    quantized = dl.quantize(prepared)(x)
+    np.testing.assert_array_equal(output if batch_first else output.swapaxes(0, 1), quantized)
+
+
+def test_axes_of_channels_first(sequences):
+    torch.manual_seed(0)
+    x = sequences(4, 9, 3)
+    module = nn.Sequential(nn.Conv1d(3, 5, 1), nn.ReLU(), nn.Conv1d(5, 2, 1))
+    prepared = dl.prepare(module, dl.Recipe(activations="int12", weights="int12"), x)
+    given = torch.from_numpy(x.swapaxes(1, 2))
+    with torch.no_grad():
+        output = prepared(given)
+        torch.testing.assert_close(output, module(given), rtol=0, atol=0.02)
+    np.testing.assert_array_equal(output.swapaxes(1, 2), dl.quantize(prepared)(x))
+    with pytest.raises(dl.DeltaloomError, match=r"shape \(batch, 3, time\), not \(4, 9, 3\)$"):
+        prepared(torch.from_numpy(x))
