@@ -15,7 +15,7 @@ from .compiler.recipe import Recipe
 from .design import Check, Design, generate
 from .model import QuantizedModel, load, prepare, quantize
 from .project import open_design
-from .searches import sensitivity
+from .searches import sensitivity, sweep
 from .sim.result import Run
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "prepare",
     "quantize",
     "sensitivity",
+    "sweep",
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,13 @@ from .compiler.network import Network
 from .compiler.recipe import Recipe
 from .model import QuantizedModel, float_network, is_prepared, recipe_or_default
 from .search.sensitivity import Sensitivity, measure_sensitivity
+from .search.sweep import WIDTHS, Sweep, sweep_widths
 from .search.trials import Evaluate, Trials
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["sensitivity"]
+__all__ = ["sensitivity", "sweep"]
 
 
 def sensitivity(
@@ -48,6 +49,40 @@ def sensitivity(
     """
     recipe = recipe_or_default(recipe)
     return measure_sensitivity(trials_of(model, calibration, evaluate, states), recipe, progress)
+
+
+def sweep(
+    model: torch.nn.Module | Network | str | PathLike[str],
+    calibration: Any,
+    evaluate: Evaluate | None = None,
+    weights: Iterable[int | str] = WIDTHS,
+    activations: Iterable[int | str] = WIDTHS,
+    recipe: Recipe | None = None,
+    *,
+    states: Any = None,
+    progress: Callable[[str], None] | None = None,
+) -> Sweep:
+    """Loss and memory of every pair of widths (Rapuano, Pacini and Fanucci 2022).
+
+    Each path has scales of its own, powers of two, for its weights and its activations.
+
+    Parameters
+    ----------
+    model, calibration, states
+        As :func:`~deltaloom.quantize` takes them.
+    evaluate : callable, optional
+        Loss of a model, as :func:`~deltaloom.quantize` takes it. Left out: the error of the
+        outputs on the calibration data takes its place.
+    weights, activations : iterable of int or str
+        Widths in bits, or names as a recipe has them (``"ternary"``).
+    recipe : Recipe, optional
+        All else; its overrides by path apply to every pair. Left out: the defaults.
+    progress : callable, optional
+        Takes a line of text for each step. Left out: a bar on the terminal.
+    """
+    recipe = recipe_or_default(recipe)
+    trials = trials_of(model, calibration, evaluate, states)
+    return sweep_widths(trials, recipe, weights, activations, progress)
 
 
 def trials_of(model: Any, calibration: Any, evaluate: Evaluate | None, states: Any) -> Trials:

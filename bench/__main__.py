@@ -10,7 +10,7 @@ __all__ = ["NAMES", "main"]
 
 NAMES = (
     *("utilization", "frequency", "generate_time", "golden_speed", "simulators"),
-    *("small", "cells", "size", "digits", "digits_trained", "training_speed"),
+    *("small", "cells", "size", "digits", "digits_ptq", "digits_trained", "training_speed"),
     "encodings",
 )
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -76,7 +77,11 @@ class Trials:
         self._ranges = calibrate(self.network, calibration, states)
         self._x, self._states = calibration, states
         self._evaluate, self._wrap = evaluate, wrap
-        self._wanted = FloatModel(self.network)(calibration, states)
+
+    @cached_property
+    def _wanted(self) -> np.ndarray | list[np.ndarray]:
+        """Outputs of the float network on the calibration data."""
+        return FloatModel(self.network)(self._x, self._states)
 
     def plan(self, recipe: Recipe) -> Plan:
         """Formats, from the calibration that all recipes share."""

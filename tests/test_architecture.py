@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "hw": {"compiler", "hw"},
     "boards": {"compiler", "hw", "boards"},
     "training": {"compiler", "sim", "training"},
-    "search": {"compiler", "sim", "search"},
+    "search": {"compiler", "sim", "search", "plots"},
 }
 FILES = [path for part in MAY_IMPORT for path in sorted((ROOT / part).rglob("*.py"))]
 
