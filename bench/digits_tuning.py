@@ -26,6 +26,9 @@ __all__ = ["FineTuning", "fine_tune", "tuned"]
 JITTER = 6
 """Timesteps by which the lengths of clips may differ that would stand side by side."""
 
+TEMPERATURE = 2.0
+"""By which answers are softened before they are compared."""
+
 FOLDER = digits.CACHE.parent / "digits_tuned"
 
 
@@ -39,9 +42,12 @@ class FineTuning:
         Share of the steps in which thresholds grow from nothing to those of the recipe.
     penalty : float
         Weight of the delta activity beside the loss.
+    distillation : float
+        Weight of the divergence from what the float network says of the same clips (Hinton et al.
+        2015).
     """
 
-    epochs: int = 8
+    epochs: int = 16
     batch_size: int = 100
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
@@ -49,6 +55,7 @@ class FineTuning:
     clip_norm: float = 1.0
     rise: float = 0.0
     penalty: float = 0.0
+    distillation: float = 0.0
 
 
 def tuned(
@@ -79,13 +86,13 @@ def fine_tune(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             prepared = dl.prepare(model, recipe, data.train.features[:CALIBRATION_CLIPS])
-            _fit(prepared, data, tuning)
+            _fit(prepared, model, data, tuning)
     finally:
         torch.set_num_threads(threads)
     return dl.quantize(prepared)
 
 
-def _fit(prepared: Prepared, data: SpokenDigits, tuning: FineTuning) -> None:
+def _fit(prepared: Prepared, teacher: nn.Module, data: SpokenDigits, tuning: FineTuning) -> None:
     optimizer = torch.optim.AdamW(
         prepared.parameters(), lr=tuning.learning_rate, weight_decay=tuning.weight_decay
     )
@@ -101,7 +108,10 @@ def _fit(prepared: Prepared, data: SpokenDigits, tuning: FineTuning) -> None:
             clips = [torch.from_numpy(data.train.features[i]) for i in chosen]
             noisy = [clip + tuning.noise * torch.randn_like(clip) for clip in clips]
             labels = torch.from_numpy(data.train.labels[chosen.numpy()])
-            loss = nn.functional.cross_entropy(prepared(noisy), labels)
+            logits = prepared(noisy)
+            loss = nn.functional.cross_entropy(logits, labels)
+            if tuning.distillation:
+                loss = loss + tuning.distillation * _divergence(logits, teacher, noisy)
             if tuning.penalty:
                 loss = loss + tuning.penalty * prepared.delta_activity()
             optimizer.zero_grad()
@@ -115,6 +125,19 @@ def _fit(prepared: Prepared, data: SpokenDigits, tuning: FineTuning) -> None:
             best, found = loss, {k: v.clone() for k, v in prepared.state_dict().items()}
     prepared.load_state_dict(found)
     prepared.eval()
+
+
+def _divergence(
+    logits: torch.Tensor, teacher: nn.Module, clips: list[torch.Tensor]
+) -> torch.Tensor:
+    """Between softened answers, (batch, 10) and those of a float network."""
+    x = nn.utils.rnn.pad_sequence(clips, batch_first=True)
+    ends = torch.tensor([len(clip) - 1 for clip in clips])
+    with torch.no_grad():
+        out, _ = teacher.recurrent(x)
+        wanted = (teacher.head(out[torch.arange(len(x)), ends]) / TEMPERATURE).softmax(dim=1)
+    found = (logits / TEMPERATURE).log_softmax(dim=1)
+    return TEMPERATURE**2 * nn.functional.kl_div(found, wanted, reduction="batchmean")
 
 
 def _batches(clips: Clips, size: int) -> list[torch.Tensor]:

@@ -1,0 +1,94 @@
+"""Operations that spoken digits need when deltas are trained in: thresholds, a penalty, a teacher.
+
+Thresholds and penalty were chosen on the validation part; each row is the mean over the five float
+networks of a cell.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import deltaloom as dl
+from deltaloom.examples import digits
+from deltaloom.sim import activity, golden
+
+from .data import Clips
+from .digits import correct
+from .digits_models import SEEDS, float_model, spread
+from .digits_tuning import FineTuning, tuned
+from .figures import Figure
+
+__all__ = ["figures", "measure"]
+
+THRESHOLDS = {"GRU": (28, 36), "LSTM": (28, 34), "LiGRU": (16, 8)}
+"""Of input and state, in units of their last place of 8 bits."""
+
+PENALTIES = {"GRU": 15.0, "LSTM": 15.0, "LiGRU": 1.0}
+REACH = {"GRU": 86, "LSTM": 88, "LiGRU": 80}
+"""Percent of operations that are to be eliminated, at no more than :data:`LOST` points."""
+
+LOST = 0.5
+
+
+def tuning(cell: str) -> FineTuning:
+    return FineTuning(epochs=32, rise=0.3, penalty=PENALTIES[cell], distillation=2.0)
+
+
+def recipe(cell: str) -> dl.Recipe:
+    x, h = THRESHOLDS[cell]
+    return dl.Recipe("int8", "int8", skip="delta", theta={f"{cell.lower()}.0": {"x": x, "h": h}})
+
+
+def measure(progress: Callable[[str], None]) -> dict[str, Any]:
+    data = digits.load()
+    rows: dict[str, list[dict[str, Any]]] = {cell: [] for cell in REACH}
+    for seed in SEEDS:
+        for cell, found in rows.items():
+            model = float_model(cell, seed, data)
+            quantized = tuned(cell, seed, data, recipe(cell), tuning(cell))
+            row: dict[str, Any] = {}
+            for name, clips in (("validation", data.validation), ("test", data.test)):
+                row[name] = {
+                    "float": round(digits.accuracy(model, clips) * len(clips)),
+                    "tuned": correct(quantized, clips),
+                    "activity": _activity(quantized, clips),
+                }
+            found.append(row)
+            progress(f"{cell}-64, seed {seed}: {row}")
+    return {
+        "thresholds": THRESHOLDS,
+        "fine_tuning": {cell: asdict(tuning(cell)) for cell in REACH},
+        "clips": {"validation": len(data.validation), "test": len(data.test)},
+        "rows": rows,
+    }
+
+
+def _activity(model: dl.QuantizedModel, clips: Clips) -> dict[str, Any]:
+    run = golden.run(model.network, model.quantize_input(clips.features), trace=True)
+    lengths = [len(clip) for clip in clips.features]
+    return activity.measure(model.network, run.traces, lengths).to_dict()
+
+
+def figures(result: dict[str, Any]) -> list[Figure]:
+    return [_figure(cell, rows, result) for cell, rows in result["rows"].items()]
+
+
+def _figure(cell: str, rows: list[dict[str, Any]], result: dict[str, Any]) -> Figure:
+    percent = 100 / result["clips"]["test"]
+    found = [row["test"] for row in rows]
+    lost = [percent * (row["float"] - row["tuned"]) for row in found]
+    eliminated = [100 * row["activity"]["operations_eliminated"] for row in found]
+    sparsity = [row["activity"]["temporal_sparsity"] for row in found]
+    x, h = (100 * sum(each[name] for each in sparsity) / len(sparsity) for name in "xh")
+    mean = sum(lost) / len(lost)
+    reached = round(mean, 6) <= LOST and sum(eliminated) / len(eliminated) >= REACH[cell]
+    thetas = " and ".join(map(str, result["thresholds"][cell]))
+    return Figure(
+        f"operations eliminated, spoken digits, {cell}-64, W8A8, deltas trained in, thresholds "
+        f"{thetas}",
+        f"{REACH[cell]} % at no more than {LOST} points lost",
+        f"{spread(eliminated)} %, {mean:.2f} points lost ({spread([percent * row['tuned'] for row in found])}"
+        f" %, float {spread([percent * row['float'] for row in found])} %; temporal sparsity of x "
+        f"{x:.1f} %, of h {h:.1f} %; {len(rows)} seeds)",
+        reached,
+    )
