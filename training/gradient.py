@@ -102,6 +102,8 @@ class LayerGradient:
 
     Attributes
     ----------
+    kind : numpy dtype
+        As it was given.
     wanted : frozenset of int
         Positions of the nodes whose values a :class:`~deltaloom.training.history.History` keeps.
     """
@@ -117,7 +119,7 @@ class LayerGradient:
         self._weights = weights
         self._layer = layer
         self._nodes = layer.graph.nodes
-        self._kind = kind
+        self.kind = kind
         self._products = Products(layer, weights, kind)
         self._waiting = {
             o.node: o for o in layer.operands if not isinstance(self._nodes[o.source], Input)
@@ -192,7 +194,7 @@ class LayerGradient:
         """Real values of a node's integers."""
         format = self._nodes[position].format
         assert format is not None
-        found = integers.astype(self._kind)
+        found = integers.astype(self.kind)
         found *= format.scale
         return found
 
@@ -215,11 +217,11 @@ class _Walk:
         self._held: dict[str, Array] = {}
         steps, batch, _ = next(iter(used.values())).shape
         rows = batch * layer.pixels
-        self.gates = np.zeros((steps, rows, gradient._products.rows.total), dtype=gradient._kind)
+        self.gates = np.zeros((steps, rows, gradient._products.rows.total), dtype=gradient.kind)
         self.steps = dict.fromkeys(gradient._steps, 0.0)
-        self.inputs = np.zeros((steps, batch, layer.input_size), dtype=gradient._kind)
+        self.inputs = np.zeros((steps, batch, layer.input_size), dtype=gradient.kind)
         self.parameters = {
-            constant.name: np.zeros(constant.size, dtype=gradient._kind)
+            constant.name: np.zeros(constant.size, dtype=gradient.kind)
             for _, constant in layer.graph.of(Constant)
         }
 

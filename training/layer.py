@@ -17,6 +17,9 @@ from .rounding import LN2
 
 __all__ = ["LayerOutput", "run_layer"]
 
+SINGLE = 24
+"""Bits of the widest integers that float32 holds; what is wider comes as float64."""
+
 
 @dataclass(frozen=True)
 class LayerOutput:
@@ -116,7 +119,8 @@ class _LayerFunction(torch.autograd.Function):
         def real(position: int, integers: np.ndarray) -> Tensor:
             format = graph.nodes[position].format
             assert format is not None
-            return torch.from_numpy(format.dequantize(integers)).to(dtype)
+            exact = torch.from_numpy(format.dequantize(integers))
+            return exact if format.width > SINGLE else exact.to(dtype)
 
         return (
             real(graph.output, outputs),
@@ -128,7 +132,8 @@ class _LayerFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:
         run = ctx.run
-        arrays = [None if grad is None else grad.numpy() for grad in grads]
+        kind = ctx.gradient.kind
+        arrays = [None if grad is None else grad.numpy().astype(kind, copy=False) for grad in grads]
         states = dict(zip(run.states, arrays[1 : 1 + len(run.states)], strict=True))
         names = [operand.name for operand in run.operands]
         operands = dict(zip(names, arrays[1 + len(run.states) :], strict=True))

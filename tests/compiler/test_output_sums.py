@@ -77,6 +77,17 @@ def test_training(model, learn_ranges):
     np.testing.assert_allclose(prepared.get_parameter("cells.head.y.bias.value").grad, 18)
 
 
+def test_training_keeps_every_bit_of_wide_sums(model):
+    """Those of weights and inputs of 14 bits have more than float32 does."""
+    x = signals(2, 9, 3)
+    prepared = dl.prepare(model, dl.Recipe("int14", "int14", output=32), x)
+    found, quantized = prepared(torch.from_numpy(x)), dl.quantize(prepared)
+    assert np.abs(quantized.integer(x)).max() > 1 << 24
+    np.testing.assert_array_equal(found.detach(), quantized(x))
+    found.square().sum().backward()
+    assert prepared.get_parameter("cells.rnn.0.i.x.value").grad.dtype == torch.float32
+
+
 @pytest.mark.parametrize(
     ("module", "options", "sentence"),
     [
