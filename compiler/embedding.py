@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .errors import DeltaloomError
 from .fixed import Format, width_for
 from .stream_layer import StreamLayer, require
 
@@ -48,6 +49,16 @@ class Embedding(StreamLayer):
             bool(np.all(np.isfinite(self.table))),
             f"Table of layer {self.name} must be finite; it holds NaN or infinity",
         )
+
+    def check_indices(self, indices: np.ndarray, lengths: np.ndarray) -> None:
+        """Raise DeltaloomError unless all of (time, batch, 1) within (batch,) are in the table."""
+        living = np.arange(len(indices))[:, None, None] < lengths[:, None]
+        wrong = ((indices < 0) | (indices >= self.entries)) & living
+        if wrong.any():
+            raise DeltaloomError(
+                f"Layer {self.name} must get indices from 0 to {self.entries - 1}, "
+                f"not {indices[wrong][0]}"
+            )
 
     def output_size(self, sizes: Sequence[int]) -> int:
         require(

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from .errors import DeltaloomError
 from .stream_layer import MAX_STEPS, StreamLayer, is_count, require
 
 __all__ = ["Window"]
@@ -66,6 +69,25 @@ class Window(StreamLayer):
             f"Layer {self.name} must have a padding (left, right) of at most {self.span} timesteps "
             f"each, not {self.padding!r}",
         )
+
+    def places(self, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Timesteps that each output shows, (outputs, kernel), and outputs by sequence, (batch,).
+
+        Those before a sequence or behind its end are zeros.
+
+        Raises
+        ------
+        DeltaloomError
+            If a sequence is too short for one output.
+        """
+        outputs = (lengths - self.lost - 1) // self.stride + 1
+        if outputs.min() < 1:
+            raise DeltaloomError(
+                f"Layer {self.name} must get sequences of at least {self.lost + 1} timesteps, "
+                f"not {lengths.min()}"
+            )
+        first = np.arange(outputs.max())[:, None] * self.stride - self.padding[0]
+        return first + self.dilation * np.arange(self.kernel), outputs
 
     def output_size(self, sizes: Sequence[int]) -> int:
         return self.kernel * sizes[0]

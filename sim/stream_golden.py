@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..compiler.errors import DeltaloomError
 from ..compiler.fixed import Format, requantize
 from ..compiler.streams import (
     ArgMax,
@@ -49,12 +48,7 @@ def run_stream_layer(
         case Window():
             return _windows(layer, values[0], lengths)
         case Embedding():
-            wrong = ((values[0] < 0) | (values[0] >= layer.entries)) & _living(values[0], lengths)
-            if wrong.any():
-                raise DeltaloomError(
-                    f"Layer {layer.name} must get indices from 0 to {layer.entries - 1}, "
-                    f"not {values[0][wrong][0]}"
-                )
+            layer.check_indices(values[0], lengths)
             return layer.table[np.clip(values[0][:, :, 0], 0, layer.entries - 1)], lengths
         case ArgMax():
             return values[0].argmax(axis=2)[:, :, None], lengths
@@ -77,14 +71,7 @@ def _living(values: Array, lengths: Array) -> Array:
 
 
 def _windows(layer: Window, values: Array, lengths: Array) -> tuple[Array, Array]:
-    outputs = (lengths - layer.lost - 1) // layer.stride + 1
-    if outputs.min() < 1:
-        raise DeltaloomError(
-            f"Layer {layer.name} must get sequences of at least {layer.lost + 1} timesteps, "
-            f"not {lengths.min()}"
-        )
-    first = np.arange(outputs.max())[:, None] * layer.stride - layer.padding[0]
-    places = first + layer.dilation * np.arange(layer.kernel)
+    places, outputs = layer.places(lengths)
     batch = np.arange(len(lengths))[:, None]
     shown = values[np.clip(places, 0, len(values) - 1)[:, None], batch]  # (time, batch, kernel, .)
     inside = (places >= 0)[:, None] & (places[:, None] < lengths[:, None])

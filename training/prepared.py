@@ -1,48 +1,33 @@
 """A network that is trained in the arithmetic that it will be deployed in."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..compiler.errors import DeltaloomError, UnsupportedError
-from ..compiler.integer import IntegerLayer, IntegerNetwork, Skip
-from ..compiler.network import Layer, Network
+from ..compiler.integer import IntegerNetwork, Skip
+from ..compiler.network import Network
 from ..compiler.quantize import (
     Plan,
     make_plan,
-    quantize_layer,
-    quantize_stream_layer,
     round_network,
 )
 from ..compiler.recipe import Recipe
 from ..compiler.recipe_names import check_recipe
-from ..compiler.wiring import INPUT, sources_of
 from . import checkpoint
 from .activity import delta_activity
 from .call import Arguments, Call, read_arguments, shape_output
 from .dense_shift import is_shift
-from .layer import LayerOutput, run_layer
-from .parameters import LayerParameters
+from .forward import Pass, run_network
+from .network_parameters import NetworkParameters
 from .plan_formats import Place, formats_of, with_formats
-from .ranges import Ranges, step_positions
-from .rounding import round_values
-from .streams import check_differentiable, run_stream_layer
-from .tree import find, place
+from .ranges import Ranges
+from .streams import check_differentiable
 
 __all__ = ["Prepared"]
-
-
-@dataclass
-class _Pass:
-    """A forward pass: streams with the lengths of their sequences, and cells, by name."""
-
-    streams: dict[str, tuple[Tensor, np.ndarray]]
-    layers: dict[str, IntegerLayer]
-    outputs: dict[str, LayerOutput]
 
 
 class Prepared(nn.Module):
@@ -52,10 +37,10 @@ class Prepared(nn.Module):
     it. Roundings have straight-through derivatives (Bengio et al. 2013), so that any torch
     optimizer trains it. Its parameters are floats called
     ``cells.<layer>.<gate>.<operand>.value`` and ``cells.<layer>.<gate>.bias.value``; ``shift``
-    weights are ``.sign`` and ``.exponent`` instead of ``.value`` (Li et al. 2023). Biases that
-    the module lacks start at zero and are trained too, as hardware has them anyway. Formats are
-    those of the last calibration. Dropout does nothing, and batch normalisation is part of
-    the weights.
+    weights are ``.sign`` and ``.exponent`` instead of ``.value`` (Li et al. 2023), and that of an
+    embedding is ``cells.<layer>.table.value``. Biases that the module lacks start at zero and are
+    trained too, as hardware has them anyway. Formats are those of the last calibration. Dropout
+    does nothing, and batch normalisation is part of the weights.
 
     With ``rounding="stochastic"`` every forward pass in training mode draws all weights anew, from
     torch's generator (Courbariaux et al. 2015, Lin et al. 2016, Alom et al. 2018); in evaluation
@@ -79,15 +64,9 @@ class Prepared(nn.Module):
         check_differentiable(plan.network)
         self._calibrated = plan
         self._signature = call
-        self._last: _Pass | None = None
+        self._last: Pass | None = None
         self.ranges = Ranges(plan) if learn_ranges else None
-        self.cells = nn.Module()
-        for layer in plan.network.computing:
-            place(
-                self.cells,
-                layer.name,
-                LayerParameters(layer, dtype, plan.cells[layer.name].weights),
-            )
+        self.cells = NetworkParameters(plan, dtype)
 
     @property
     def recipe(self) -> Recipe:
@@ -117,19 +96,8 @@ class Prepared(nn.Module):
         recipe = replace(self.recipe, rounding="nearest", seed=0)
         return round_network(replace(self._plan, network=self._float_network(), recipe=recipe))
 
-    @torch.no_grad()
     def _float_network(self) -> Network:
-        plan = self._plan
-        return Network(
-            tuple(
-                _with_parameters(
-                    layer, self._parameters_of(layer)(plan.cells[layer.name], self._step)
-                )
-                if isinstance(layer, Layer)
-                else layer
-                for layer in plan.network.layers
-            )
-        )
+        return self.cells.network(self._plan, self._step)
 
     def calibrate(self, calibration: Any) -> None:
         """Choose all ranges anew, for the weights of now.
@@ -162,7 +130,16 @@ class Prepared(nn.Module):
         """
         call, network = self._signature, self._calibrated.network
         given = read_arguments(call, network.input_size, arguments, named)
-        found = self._run(given)
+        found = run_network(
+            self._plan,
+            self._rounding(),
+            self.cells,
+            given.values,
+            given.lengths,
+            self._dtype,
+            call.kept,
+            self._step if self.ranges else None,
+        )
         watched = self.recipe.skip == Skip.DELTA.value and torch.is_grad_enabled()
         self._last = found if watched else None
         values, lengths = found.streams[network.layers[-1].name]
@@ -209,56 +186,11 @@ class Prepared(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_last": None}  # tensors with a history cannot be copied
 
-    def _parameters_of(self, layer: Layer) -> LayerParameters:
-        found = find(self.cells, layer.name)
-        assert isinstance(found, LayerParameters)
-        return found
-
-    def _run(self, given: Arguments) -> _Pass:
-        plan, recipe = self._plan, self._rounding()
-        step = self._step((INPUT, "stream", ""))
-        values = round_values(given.values, plan.streams[INPUT], self._dtype, step)
-        found = _Pass({INPUT: (values, given.lengths)}, {}, {})
-        for layer, sources in zip(
-            plan.network.layers, sources_of(plan.network.layers).values(), strict=True
-        ):
-            taken = [found.streams[source] for source in sources]
-            values, lengths = taken[0]
-            if isinstance(layer, Layer):
-                parameters, formats = self._parameters_of(layer), plan.cells[layer.name]
-                latent = parameters(formats, self._step)
-                integer = quantize_layer(_with_parameters(layer, latent), formats, recipe)
-                straight = parameters.straight(latent, integer, formats, self._step)
-                states = self._signature.kept(layer.name)
-                steps = self._steps(integer) if self.ranges else {}
-                watched = integer.skip is Skip.DELTA
-                output = run_layer(
-                    integer, values, straight, lengths, states, steps, operands=watched
-                )
-                values = output.values
-                found.layers[layer.name] = integer
-                found.outputs[layer.name] = output
-            else:
-                layer = quantize_stream_layer(layer, plan.streams[layer.name])
-                step = self._step((layer.name, "stream", ""))
-                values, lengths = run_stream_layer(layer, [v for v, _ in taken], lengths, step)
-            found.streams[layer.name] = values, lengths
-        return found
-
     def _rounding(self) -> Recipe:
         """The recipe that rounds the weights of a forward pass."""
         if self.recipe.rounding == "stochastic" and self.training:
             return replace(self.recipe, seed=int(torch.randint(1 << 32, ())))
         return replace(self.recipe, rounding="nearest", seed=0)
-
-    def _steps(self, layer: IntegerLayer) -> dict[int, Tensor]:
-        """By position of a rescale node: its step's exponent, the mean where several share it."""
-        found = {}
-        for position, places in step_positions(layer).items():
-            learned = [step for place in places if (step := self._step(place)) is not None]
-            if learned:
-                found[position] = torch.stack(learned).mean()
-        return found
 
 
 def keeping_shifts(before: Plan, plan: Plan) -> Plan:
@@ -273,14 +205,7 @@ def keeping_shifts(before: Plan, plan: Plan) -> Plan:
     return with_formats(plan, formats | {p: old[p] for p in old if gate(p) in kept})
 
 
-def _with_parameters(layer: Layer, values: dict[str, Tensor]) -> Layer:
-    arrays = {name: tensor.detach().double().numpy() for name, tensor in values.items()}
-    found = replace(layer, parameters=arrays)
-    found.check()
-    return found
-
-
-def _final_states(call: Call, given: Arguments, found: _Pass, name: str) -> Tensor:
+def _final_states(call: Call, given: Arguments, found: Pass, name: str) -> Tensor:
     """A state after each sequence's last timestep, (layers, batch, size) as torch has it."""
     last = torch.from_numpy(given.lengths) - 1
     states = [
