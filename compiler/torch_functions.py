@@ -21,15 +21,14 @@ from .stream_operations import (
     flip,
     follow,
     pool,
-    reshape_stream,
     scale,
 )
-from .tensors import Size, Stream
+from .tensors import Stream
 from .torch_arrays import as_array
-from .torch_indexing import index_stream, select
-from .torch_values import InitialState, Largest, Nothing, Probabilities, as_stream
+from .torch_shapes import SHAPES
+from .torch_values import Largest, Nothing, Probabilities, as_stream
 
-__all__ = ["FUNCTIONS", "HANDLERS", "INPLACE", "flatten", "normalise", "softmax"]
+__all__ = ["FUNCTIONS", "HANDLERS", "INPLACE", "normalise", "softmax"]
 
 FUNCTIONS: dict[Any, str] = {  # by the name of the tensor method that does the same, if any
     functional.adaptive_avg_pool1d: "adaptive_avg_pool1d",
@@ -90,25 +89,6 @@ def activation(function: str) -> Callable[..., Stream]:
     return handler
 
 
-def same(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
-    return value
-
-
-def to(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
-    """``tensor.to``: another device, or another float type."""
-    for kind in (*args, *kwargs.values()):
-        if isinstance(kind, torch.dtype) and not kind.is_floating_point:
-            raise context.refusal(f"casts to {kind}", "a float type")
-    return value
-
-
-def whole(context: Context, value: Any) -> Any:
-    """``tensor.long``: of indices."""
-    if isinstance(value, Stream) and "features" in value.axes:
-        raise context.refusal("rounds numbers to integers", "indices, without features")
-    return value
-
-
 def dropout(context: Context, value: Any, p: float = 0.5, training: bool = True, **_: Any) -> Any:
     if training and p:
         raise UnsupportedError(
@@ -116,79 +96,6 @@ def dropout(context: Context, value: Any, p: float = 0.5, training: bool = True,
             f"supported is training=self.training"
         )
     return value
-
-
-def getitem(context: Context, value: Any, index: Any) -> Any:
-    if isinstance(value, tuple) and isinstance(index, int) and -len(value) <= index < len(value):
-        return value[index]
-    if isinstance(value, Stream):
-        return index_stream(context, value, index)
-    return index_stream(context, as_stream(value, context.subject), index)
-
-
-def attribute(context: Context, value: Any, name: str) -> Any:
-    match value, name:
-        case Stream(sizes=sizes), "shape":
-            return sizes
-        case _, "device":
-            return None
-        case _, "dtype":
-            return None
-        case Largest(), "values" | "indices":
-            return getattr(value, name)
-    raise UnsupportedError(f"Attribute {name} of a tensor is not supported; supported is shape")
-
-
-def size(context: Context, value: Stream, dim: int | None = None) -> Any:
-    return value.sizes if dim is None else value.sizes[value.place(dim, context.subject)]
-
-
-def zeros(context: Context, *args: Any, **kwargs: Any) -> InitialState:
-    return InitialState()
-
-
-def permute(context: Context, value: Stream, *dims: Any, **kwargs: Any) -> Stream:
-    order = dims or kwargs["dims"]
-    places = order[0] if len(order) == 1 and isinstance(order[0], Sequence) else order
-    return value.permuted(
-        [value.place(place, context.subject) for place in places], context.subject
-    )
-
-
-def transpose(context: Context, value: Stream, dim0: int, dim1: int) -> Stream:
-    places = list(range(len(value.axes)))
-    places[dim0], places[dim1] = places[dim1], places[dim0]
-    return value.permuted(places, context.subject)
-
-
-def squeeze(context: Context, value: Stream, dim: Any = None) -> Stream:
-    if dim is None:
-        raise context.refusal("drops all axes that happen to be one long", "axes by number")
-    dims = [dim] if isinstance(dim, int) else list(dim)
-    kept = [d for d in dims if value.axes[value.place(d, context.subject)] == "stack"]
-    if kept:
-        raise context.refusal(
-            f"keeps the {len(value.parts)} final hidden states of a module", "one of them, [-1]"
-        )
-    return value.squeezed(dims, context.subject)
-
-
-def unsqueeze(context: Context, value: Stream, dim: int) -> Stream:
-    return value.inserted(dim % (len(value.axes) + 1))
-
-
-def reshape(context: Context, value: Stream, *shape: Any, **kwargs: Any) -> Stream:
-    given = shape or (kwargs["shape"],)
-    sizes = given[0] if len(given) == 1 and isinstance(given[0], Sequence) else given
-    if isinstance(sizes, str) or not all(isinstance(size, int | str) for size in sizes):
-        sizes = given
-    return reshape_stream(context, value, list(sizes), keep_zero=True)
-
-
-def flatten(context: Context, value: Stream, start_dim: int = 0, end_dim: int = -1) -> Stream:
-    start, end = (value.place(dim, context.subject) for dim in (start_dim, end_dim))
-    shape: list[Size] = [*value.sizes[:start], -1, *value.sizes[end + 1 :]]
-    return reshape_stream(context, value, shape, keep_zero=True)
 
 
 def plus(context: Context, value: Any, other: Any, *, alpha: float = 1) -> Stream:
@@ -334,37 +241,23 @@ def global_pool(function: str) -> Callable[..., Stream]:
 
 
 HANDLERS: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(("contiguous", "clone", "detach", "float", "double", "cuda", "cpu"), same),
+    **SHAPES,
     **dict.fromkeys(("relu", "relu_"), activation("relu")),
     **dict.fromkeys(("sigmoid", "sigmoid_"), activation("sigmoid")),
     **dict.fromkeys(("tanh", "tanh_"), activation("tanh")),
     **dict.fromkeys(("add", "add_", "__radd__"), plus),
     **dict.fromkeys(("mul", "__rmul__"), times),
     **dict.fromkeys(("softmax", "log_softmax"), softmax),
-    **dict.fromkeys(("reshape", "view"), reshape),
-    **dict.fromkeys(("transpose", "swapaxes"), transpose),
-    **dict.fromkeys(("long", "int"), whole),
-    **dict.fromkeys(("zeros", "new_zeros"), zeros),
     "adaptive_avg_pool1d": global_pool("mean"),
     "adaptive_max_pool1d": global_pool("max"),
     "amax": amax,
     "argmax": argmax,
     "cat": cat,
-    "dim": lambda context, value: len(value.axes),
     "div": divided,
     "dropout": dropout,
-    "flatten": flatten,
     "flip": flipped,
-    "getattr": attribute,
-    "getitem": getitem,
     "max": largest,
     "mean": mean,
     "neg": negative,
-    "permute": permute,
-    "select": select,
-    "size": size,
-    "squeeze": squeeze,
     "sub": minus,
-    "to": to,
-    "unsqueeze": unsqueeze,
 }

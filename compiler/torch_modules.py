@@ -10,8 +10,9 @@ from .errors import UnsupportedError
 from .stream_operations import Context, activate, convolve, embed, multiply, pool, scale
 from .tensors import Stream
 from .torch_arrays import as_array
-from .torch_functions import flatten, normalise, softmax
+from .torch_functions import normalise, softmax
 from .torch_layers import RECURRENT, apply_recurrent
+from .torch_shapes import flatten
 from .torch_values import Recurrence
 
 __all__ = ["IDENTITIES", "MODULES", "Handler"]

@@ -350,6 +350,18 @@ HARDWARE = {
         rnn=nn.GRU(3, 4, batch_first=True),
         head=nn.Linear(6, 2),
     ),
+    "convolution": Model(
+        convolutional,
+        conv=nn.Conv1d(3, 5, 3, stride=2, padding=1),
+        norm=nn.BatchNorm1d(5),
+        rnn=nn.GRU(5, 4, batch_first=True, bidirectional=True),
+        head=nn.Linear(8, 2),
+    ),
+    "mean over time": Model(
+        lambda m, x: m.head(m.rnn(x)[0].mean(1)),
+        rnn=nn.GRU(3, 4, batch_first=True),
+        head=nn.Linear(4, 2),
+    ),
     "max over time": Model(
         lambda m, x: m.head(m.rnn(x)[0].max(1)[0]),
         rnn=nn.LSTM(3, 4, batch_first=True),
@@ -367,4 +379,19 @@ def test_in_hardware(case):
     run = dl.generate(model, lanes=6).simulate(x, "pysim")
     with torch.no_grad():
         wanted = module(torch.tensor(x, dtype=torch.float32)).numpy()
+    assert np.abs(run.outputs - wanted).max() < 0.05 * np.abs(wanted).max()
+
+
+def test_embedding_in_hardware():
+    module = Model(
+        lambda m, x: m.head(m.rnn(m.words(x))[0]),
+        words=nn.Embedding(7, 3, padding_idx=0),
+        rnn=nn.GRU(3, 4, batch_first=True),
+        head=nn.Linear(4, 2),
+    )
+    x = np.random.default_rng(0).integers(0, 7, (3, 11, 1))
+    model = dl.quantize(module, x)
+    run = dl.generate(model, lanes=6).simulate(x, "pysim")
+    with torch.no_grad():
+        wanted = module(torch.tensor(x[..., 0])).numpy()
     assert np.abs(run.outputs - wanted).max() < 0.05 * np.abs(wanted).max()
