@@ -3,6 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
+from .compiler.convolution import frames, pixel_vectors
 from .compiler.errors import (
     DeltaloomError,
     DoesNotFitError,
@@ -30,9 +31,11 @@ __all__ = [
     "Run",
     "ToolMissingError",
     "UnsupportedError",
+    "frames",
     "generate",
     "load",
     "open_design",
+    "pixel_vectors",
     "prepare",
     "quantize",
     "sensitivity",

@@ -2,10 +2,16 @@
 
 from .errors import UnsupportedError
 
-__all__ = ["BATCH_FIRST", "TIME_FIRST", "AxisOrderError", "axes_text"]
+__all__ = ["BATCH_FIRST", "FRAME", "PLANES", "TIME_FIRST", "AxisOrderError", "axes_text"]
 
 BATCH_FIRST = ("batch", "time", "features")
 TIME_FIRST = ("time", "batch", "features")
+
+FRAME = ("channels", "rows", "columns")
+"""Of a frame in torch. The stream's vector has the pixels row after row, channels together."""
+
+PLANES = "planes"
+"""A frame's elements as one axis, a channel after the other, as torch flattens it."""
 
 
 class AxisOrderError(UnsupportedError):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .axes import axes_text
+from .axes import PLANES, axes_text
 from .errors import UnsupportedError
 from .tensors import Size, Stream
 
@@ -15,8 +15,9 @@ Groups = list[tuple[int, ...]]
 def reshape(stream: Stream, shape: Sequence[Size], keep_zero: bool, subject: str) -> Stream:
     """The stream in another shape.
 
-    Axes of length one come and go; ``stack`` and ``features`` next to each other may become one
-    axis ``stack features``, stack-major: its caller joins the parts.
+    Axes of length one come and go; those of a frame may become one; ``stack`` and ``features``
+    next to each other may become one axis ``stack features``, stack-major: its caller joins the
+    parts.
 
     Parameters
     ----------
@@ -35,6 +36,7 @@ def reshape(stream: Stream, shape: Sequence[Size], keep_zero: bool, subject: str
     if groups is None:
         raise _refusal(stream, shape, subject)
     axes: list[str] = []
+    frame = stream.frame
     lengths: list[Size] = []
     for group in groups:
         kept = [place for place in group if stream.axes[place] != "one"]
@@ -46,15 +48,22 @@ def reshape(stream: Stream, shape: Sequence[Size], keep_zero: bool, subject: str
             case [name]:
                 axes.append(name)
                 lengths.append(sizes[kept[0]])
+            case ["channels", "rows", "columns"]:
+                axes.append(PLANES)
+                frame = tuple(size for p in kept if isinstance(size := sizes[p], int))
+                lengths.append(_product(frame))
+            case ["rows", "columns", "channels"]:  # the vector's own order
+                axes.append("features")
+                lengths.append(_product([sizes[place] for place in kept]))
             case ["stack", "features"]:
                 axes.append("stack features")
                 lengths.append(_product([sizes[place] for place in kept]))
             case _:
                 raise _refusal(stream, shape, subject)
     dropped = set(range(len(sizes))) - {place for group in groups for place in group}
-    if any(stream.axes[place] in ("time", "features", "stack") for place in dropped):
+    if not {stream.axes[place] for place in dropped} <= {"batch", "one"}:
         raise _refusal(stream, shape, subject)
-    return Stream(stream.parts, tuple(axes), tuple(lengths))
+    return Stream(stream.parts, tuple(axes), tuple(lengths), frame)
 
 
 def _match(sizes: Sequence[Size], shape: Sequence[Size], at: int, to: int) -> Groups | None:

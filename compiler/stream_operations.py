@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .axes import AxisOrderError, axes_text
+from .axes import PLANES, AxisOrderError, axes_text
 from .builder import Builder
 from .errors import UnsupportedError
 from .followers import Activated, Follower, Scaled
@@ -109,6 +109,14 @@ def last_of(context: Context, name: str, stem: str) -> str:
 
 def multiply(context: Context, stream: Stream, weights: np.ndarray, bias: np.ndarray) -> Stream:
     """Weights (outputs, inputs) and a bias (outputs,) on the features, the last axis."""
+    if stream.axes[-1] == PLANES:
+        if weights.shape[1] != stream.feature_count:
+            raise context.refusal(
+                f"reads {weights.shape[1]} of {stream.feature_count} elements", "all of them"
+            )
+        planes = weights.reshape((len(weights), *stream.frame))
+        weights = np.moveaxis(planes, 1, 3).reshape(len(weights), -1)
+        stream = stream.with_axis(len(stream.axes) - 1, "features", weights.shape[1])
     if stream.axes[-1] != "features":
         raise AxisOrderError(
             f"{context.subject} reads the {stream.axes[-1]} axis of a tensor with axes "
@@ -193,7 +201,8 @@ def along_features(context: Context, stream: Stream, value: np.ndarray) -> np.nd
     """A constant that is the same for every timestep and sequence: float64, one or a feature's."""
     behind = stream.axes[::-1].index("features") if "features" in stream.axes else 0
     own = value.ndim - 1 - behind
-    if value.size > 1 and (own < 0 or value.shape[own] != value.size):
+    along = "features" in stream.axes and own >= 0 and value.shape[own] == value.size
+    if value.size > 1 and not along:
         raise context.refusal(
             f"has a constant of shape {value.shape} for a tensor with axes "
             f"{axes_text(stream.axes)}",

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
-from .axes import AxisOrderError, axes_text
+from .axes import FRAME, PLANES, AxisOrderError, axes_text
 from .errors import UnsupportedError
 
 __all__ = ["Size", "Stream"]
@@ -24,13 +25,17 @@ class Stream:
         ``batch``, ``time``, ``features``; ``stack`` (the parts one after the other, such as the
         two directions of a recurrent layer); any number of ``one``, which are one long. There is
         no ``time`` after a selection of timesteps, and no ``features`` in a tensor of indices.
+        Frames have ``channels``, ``rows`` and ``columns`` instead of features, or ``planes``.
     sizes : tuple of int or str
         Length of every axis.
+    frame : tuple of int, optional
+        Channels, rows and columns of a tensor with ``planes``.
     """
 
     parts: tuple[str, ...]
     axes: tuple[str, ...]
     sizes: tuple[Size, ...]
+    frame: tuple[int, ...] = ()
 
     def place(self, axis: int, subject: str) -> int:
         """An axis as the model numbers it, from the left."""
@@ -44,7 +49,9 @@ class Stream:
     @property
     def feature_count(self) -> Size:
         """Length of the axis of features; a name where it is not known, or not there."""
-        return self.size("features") if "features" in self.axes else "none"
+        lengths = [self.size(axis) for axis in ("features", *FRAME, PLANES) if axis in self.axes]
+        known = [length for length in lengths if isinstance(length, int)]
+        return prod(known) if known and len(known) == len(lengths) else "features"
 
     @property
     def lengths(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import fx, nn
 from torch.nn.parameter import is_lazy
 
-from .axes import BATCH_FIRST, TIME_FIRST, AxisOrderError
+from .axes import BATCH_FIRST, FRAME, TIME_FIRST, AxisOrderError
 from .errors import UnsupportedError
 from .network import Network
 from .torch_interpreter import SUPPORTED, Followed, Interpreter, is_plain, path_of
@@ -23,6 +23,8 @@ ORDERS = (
     ("batch", "features", "time"),
     BATCH_FIRST[:2],
     TIME_FIRST[:2],
+    (*BATCH_FIRST[:2], *FRAME),
+    (*TIME_FIRST[:2], *FRAME),
 )
 """Axes that a module's input may have, the usual ones first; indices have no features."""
 
@@ -39,8 +41,10 @@ def from_torch(module: nn.Module, max_steps: int | None = None) -> Network:
     The network's data are (batch, time, features) for every module: of one that works on
     (time, batch, features), as ``batch_first=False`` says, or on (batch, features, time), as
     ``nn.Conv1d`` does, the same sequences go in and come out. Indices, (batch, time) in torch, are
-    (batch, time, 1). A recurrent module given directly, or last in an ``nn.Sequential``, gives its
-    output sequence.
+    (batch, time, 1). Frames, (batch, time, channels, rows, columns), are vectors with the pixels
+    row after row and the channels of a pixel together: :func:`deltaloom.pixel_vectors` makes them,
+    :func:`deltaloom.frames` undoes it. A recurrent module given directly, or last in an
+    ``nn.Sequential``, gives its output sequence.
 
     Parameters
     ----------

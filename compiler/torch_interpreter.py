@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from .axes import AxisOrderError, axes_text
+from .axes import FRAME, PLANES, AxisOrderError, axes_text
 from .builder import Builder
 from .errors import UnsupportedError
 from .network import Network
+from .nn import ConvLSTM
 from .stream_operations import Context, multiply
 from .tensors import Stream
 from .torch_arrays import as_array
@@ -24,8 +25,9 @@ __all__ = ["SUPPORTED", "Followed", "Interpreter", "is_plain", "path_of"]
 
 SUPPORTED = (
     "nn.RNN, nn.LSTM, nn.GRU, those of deltaloom.nn, nn.Linear, nn.Conv1d, nn.Embedding, "
-    "nn.BatchNorm1d, nn.LayerNorm, nn.Sequential, nn.Dropout, nn.Identity, relu, tanh and sigmoid, "
-    "sums, factors, torch.cat, mean and max over time, the last timestep, and argmax"
+    "nn.BatchNorm1d, nn.LayerNorm, nn.Flatten, nn.Sequential, nn.Dropout, nn.Identity, relu, "
+    "tanh and sigmoid, sums, factors, torch.cat, mean and max over time, the last "
+    "timestep, and argmax"
 )
 
 
@@ -103,7 +105,7 @@ class Interpreter:
 
     def _output(self, value: Any) -> Followed:
         user = self.root.get_submodule("module")
-        if isinstance(value, Recurrence) and is_plain(user, *RECURRENT, nn.Sequential):
+        if isinstance(value, Recurrence) and is_plain(user, *RECURRENT, ConvLSTM, nn.Sequential):
             value = value.output
         name = type(user).__name__
         if isinstance(value, tuple | list | dict):
@@ -112,9 +114,15 @@ class Interpreter:
                 f"sequence, or one vector for each"
             )
         stream = as_stream(value, f"Output of {name}")
-        order = [axis for axis in self.axes if axis != "features"]
-        found = [axis for axis in stream.axes if axis != "features"]
-        if found not in (order, ["batch"]):
+        order = [axis for axis in self.axes if axis in ("batch", "time")]
+        found = [axis for axis in stream.axes if axis in ("batch", "time")]
+        rest = tuple(axis for axis in stream.axes if axis not in ("batch", "time"))
+        if rest == (PLANES,):
+            raise UnsupportedError(
+                f"Output of {name} has the channels of a frame one after the other; supported are "
+                f"frames as they are, and linear layers"
+            )
+        if found not in (order, ["batch"]) or rest not in ((), ("features",), FRAME):
             raise AxisOrderError(
                 f"Output of {name} has axes {axes_text(stream.axes)} where its input has "
                 f"{axes_text(self.axes)}; supported is the same order of batch and time"

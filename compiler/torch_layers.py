@@ -19,7 +19,7 @@ from .torch_indexing import LAST_STEP
 from .torch_values import CellState, InitialState, Recurrence
 from .torch_variants import VARIANTS, variant_layer
 
-__all__ = ["RECURRENT", "apply_recurrent"]
+__all__ = ["RECURRENT", "apply_recurrent", "is_zero"]
 
 RECURRENT: tuple[type[nn.Module], ...] = (nn.RNN, nn.LSTM, nn.GRU, *VARIANTS)
 SUFFIXES = ("", "_reverse")
@@ -40,7 +40,7 @@ def apply_recurrent(
     UnsupportedError
         For an initial state that is not zero, or weights that cannot be taken.
     """
-    if not _is_zero(start):
+    if not is_zero(start):
         raise context.refusal("is given an initial state", "a start from zeros")
     axes = BATCH_FIRST if module.batch_first else TIME_FIRST
     if stream.axes != axes:
@@ -80,7 +80,7 @@ def _layer(module: nn.RNNBase | RecurrentStack, path: str, index: int, suffix: s
     return make(module, path, name, f"l{index}{suffix}")
 
 
-def _is_zero(state: Any) -> bool:
+def is_zero(state: Any) -> bool:
     """Whether a recurrent module that starts from the state starts from zeros."""
     match state:
         case None | InitialState():
@@ -88,7 +88,7 @@ def _is_zero(state: Any) -> bool:
         case torch.Tensor():
             return not state.any()
         case tuple() | list():
-            return all(map(_is_zero, state))
+            return all(map(is_zero, state))
     return False
 
 

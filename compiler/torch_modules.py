@@ -7,9 +7,11 @@ import numpy as np
 from torch import nn
 
 from .errors import UnsupportedError
+from .nn import ConvLSTM
 from .stream_operations import Context, activate, convolve, embed, multiply, pool, scale
 from .tensors import Stream
 from .torch_arrays import as_array
+from .torch_frames import apply_conv_lstm
 from .torch_functions import normalise, softmax
 from .torch_layers import RECURRENT, apply_recurrent
 from .torch_shapes import flatten
@@ -35,6 +37,10 @@ def recurrent(
     context: Context, module: Any, stream: Stream, hx: Any = None, *, state: Any = None
 ) -> Recurrence:
     return apply_recurrent(context, module, stream, state if hx is None else hx)
+
+
+def frames(context: Context, module: ConvLSTM, stream: Stream, state: Any = None) -> Recurrence:
+    return apply_conv_lstm(context, module, stream, state)
 
 
 def linear(context: Context, module: nn.Linear, stream: Stream) -> Stream:
@@ -135,6 +141,7 @@ def soft(context: Context, module: Any, stream: Stream) -> Any:
 
 MODULES: dict[type[nn.Module], Handler] = {
     **dict.fromkeys(RECURRENT, recurrent),
+    ConvLSTM: frames,
     nn.Linear: linear,
     nn.Conv1d: convolution,
     nn.Embedding: embedding,

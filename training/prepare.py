@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..compiler.axes import FRAME
 from ..compiler.errors import DeltaloomError, UnsupportedError
 from ..compiler.network import Network
 from ..compiler.quantize import make_plan
@@ -47,6 +48,11 @@ def prepare_network(
         raise DeltaloomError("Model must be in float; this one is prepared already")
     traced = trace_module(model, max_steps)
     network = traced.network
+    if FRAME[0] in (*traced.input_axes, *traced.output_axes):
+        raise UnsupportedError(
+            f"Module {type(model).__name__} works on frames; supported is its network of vectors, "
+            f"prepare(from_torch(module), ...)"
+        )
     types = {parameter.dtype for parameter in model.parameters()}
     dtype = torch.float64 if torch.float64 in types else torch.float32
     call = call_of(model, traced.input_axes, traced.output_axes)

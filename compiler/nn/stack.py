@@ -31,6 +31,8 @@ class RecurrentStack(nn.Module):
 
     gates: ClassVar[tuple[str, ...]]
     states: ClassVar[tuple[str, ...]] = ("h",)
+    element_axes: ClassVar[int] = 1
+    """Axes of a timestep: those of a vector, or of a frame."""
 
     def __init__(
         self,
@@ -113,12 +115,8 @@ class RecurrentStack(nn.Module):
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Output of every timestep and the last states, shaped as those of ``torch.nn.GRU``."""
-        if x.dim() not in (2, 3) or x.shape[-1] != self.input_size:
-            raise ValueError(
-                f"Input must have 2 or 3 axes and {self.input_size} features, "
-                f"not shape {tuple(x.shape)}"
-            )
-        batched = x.dim() == 3
+        self.check_input(x)
+        batched = x.dim() == self.element_axes + 2
         batch_axis = 0 if self.batch_first else 1
         x = x if batched else x.unsqueeze(1)
         x = x.transpose(0, 1) if batched and self.batch_first else x
@@ -131,7 +129,7 @@ class RecurrentStack(nn.Module):
                 output, end = self._run(x, start, f"l{layer}{direction}", bool(direction))
                 outputs.append(output)
                 last.append(end)
-            x = torch.cat(outputs, dim=-1)
+            x = torch.cat(outputs, dim=-self.element_axes)
             if self.dropout and layer < self.num_layers - 1:
                 x = functional.dropout(x, self.dropout, self.training)
         x = (x.transpose(0, 1) if not batch_axis else x) if batched else x.squeeze(1)
@@ -139,8 +137,21 @@ class RecurrentStack(nn.Module):
         ends = ends if batched else tuple(values.squeeze(1) for values in ends)
         return x, ends if len(ends) > 1 else ends[0]
 
+    def check_input(self, x: Tensor) -> None:
+        if x.dim() not in (2, 3) or x.shape[-1] != self.input_size:
+            raise ValueError(
+                f"Input must have 2 or 3 axes and {self.input_size} features, "
+                f"not shape {tuple(x.shape)}"
+            )
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """Of a state of one sequence."""
+        return (self.hidden_size,)
+
     def _starts(self, x: Tensor, state: Any, batched: bool) -> tuple[Tensor, ...]:
-        shape = (self.num_layers * len(self.directions), x.shape[1], self.hidden_size)
+        layers = self.num_layers * len(self.directions)
+        shape = (layers, x.shape[1], *self.state_shape)
         if state is None:
             return (x.new_zeros(shape),) * len(self.states)
         given = tuple(state) if len(self.states) > 1 else (state,)
