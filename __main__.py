@@ -7,61 +7,26 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import NoReturn
 
 from amaranth.hdl import UnusedElaboratable
-from rich.console import Console, RenderableType
+from rich.console import Console
 
 from . import cli_display as display
 from .boards import catalogue
+from .cli_command import INPUT_HELP, Answer, Argument, Command, argument
 from .cli_data import read_labelled, read_sequences, write_outputs
 from .cli_display import DONE, FAILED, INTERRUPTED, Progress, complain, plain
-from .compiler.errors import DeltaloomError, ToolMissingError
-from .compiler.recipe import Recipe
+from .cli_searches import SEARCHES
+from .compiler.errors import DeltaloomError
 from .compiler.schedule import DEFAULT_LANES
 from .design import generate as generate_design
 from .model import load
-from .model import quantize as quantize_model
 from .project import open_design
 from .sim.tools import SIMULATORS
 
 __all__ = ["main"]
-
-
-@dataclass
-class Answer:
-    """What a command found: for programs, for people, and whether a check failed."""
-
-    data: dict[str, Any]
-    tables: list[RenderableType] = field(default_factory=list)
-    status: int = DONE
-
-
-def quantize(options: argparse.Namespace, progress: Progress) -> Answer:
-    """Quantize a trained model after training."""
-    recipe = Recipe.load(options.recipe) if options.recipe else Recipe()
-    calibration = read_sequences(options.calibration)
-    progress.say("Loading the model")
-    module = load_module(options.model)
-    progress.say("Quantizing")
-    model = quantize_model(module, calibration, recipe, max_steps=options.max_steps)
-    model.save(options.output)
-    summary = model.summary()
-    tables = [
-        display.facts(f"Model {options.output}", summary["bytes"]),
-        display.table(
-            "Activation tables",
-            ["layer", "table", "segments", "worst error, last places"],
-            [
-                [layer["name"], name, found["segments"], found["worst_error"]]
-                for layer in summary["layers"]
-                for name, found in layer["tables"].items()
-            ],
-        ),
-    ]
-    return Answer({"model": options.output, **summary}, tables)
 
 
 def generate(options: argparse.Namespace, progress: Progress) -> Answer:
@@ -148,21 +113,6 @@ def evaluate(options: argparse.Namespace, progress: Progress) -> Answer:
     return Answer({**data, "activity": activity.to_dict()}, tables)
 
 
-def load_module(place: str) -> Any:
-    """The torch module that ``file.py:factory`` makes, or the ONNX file as it is named."""
-    if place.lower().endswith(".onnx"):
-        return place
-    try:
-        from .compiler.factory import load_factory
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise ToolMissingError(
-            "Package torch is not installed: pip install 'deltaloom[torch]' brings it"
-        ) from None
-    return load_factory(place)
-
-
 def lanes(value: str) -> int | dict[str, int]:
     """``16``, or ``gru.0=14,head=2``."""
     if "=" not in value:
@@ -171,27 +121,11 @@ def lanes(value: str) -> int | dict[str, int]:
     return {name.strip(): int(count) for name, count in pairs}
 
 
-def argument(*names: str, **options: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
-    return names, options
-
-
 MODEL = argument("model", metavar="MODEL.safetensors", help="what `deltaloom quantize` wrote")
 FOLDER = argument("folder", help="what `deltaloom generate` wrote")
-INPUT_HELP = ".npz with x (batch, time, features), and lengths (batch,) if it is padded"
 SEED = argument("--seed", type=int, help="seed of what is random", default=1)
-COMMANDS: dict[Callable[[argparse.Namespace, Progress], Answer], list[tuple]] = {
-    quantize: [
-        argument("model", metavar="FILE.py:FACTORY", help="function that returns the torch module"),
-        argument("--calibration", required=True, metavar="X.npz", help=INPUT_HELP),
-        argument("--recipe", metavar="RECIPE.toml", help="left out: 8 bits, nothing skipped"),
-        argument(
-            "--max-steps",
-            type=int,
-            metavar="N",
-            help="longest sequence of bidirectional layers; left out: that of the calibration",
-        ),
-        argument("-o", "--output", required=True, metavar="MODEL.safetensors"),
-    ],
+COMMANDS: dict[Command, list[Argument]] = {
+    **SEARCHES,
     generate: [
         MODEL,
         argument("--board", help="left out: plain Verilog"),

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from .compiler.errors import DeltaloomError
+from .search.losses import ErrorRate, SquaredError
 from .sim.result import Run
 
-__all__ = ["read_labelled", "read_sequences", "write_outputs"]
+__all__ = ["read_evaluation", "read_labelled", "read_sequences", "write_outputs"]
 
 REMEDY = "save it with numpy.savez(path, x=array), where lengths=array goes with padded sequences"
 BROKEN = (ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
@@ -39,6 +40,34 @@ def read_labelled(path: str) -> tuple[Any, Any]:
     if labels.ndim == 2 and isinstance(x, list):
         return x, [row[: len(sequence)] for row, sequence in zip(labels, x, strict=True)]
     return x, labels
+
+
+def read_evaluation(path: str) -> ErrorRate | SquaredError:
+    """The loss that a file stands for.
+
+    With ``labels`` it is the percentage of outputs that name another one, with ``targets`` the
+    mean squared error against them: (batch, outputs), or (batch, time, outputs).
+    """
+    arrays = _arrays(path, ("x", "lengths", "labels", "targets"))
+    if ("labels" in arrays) == ("targets" in arrays):
+        raise DeltaloomError(
+            f"Data file {path} must hold either 'labels' or 'targets' beside 'x', not "
+            f"{'both' if 'labels' in arrays else 'neither'}"
+        )
+    if "labels" in arrays:
+        return ErrorRate(*read_labelled(path))
+    x, targets = _sequences(path, arrays), arrays["targets"]
+    if targets.dtype.kind not in "fiu" or targets.ndim not in (2, 3) or len(targets) != len(x):
+        raise DeltaloomError(
+            f"Targets of {path} must be real numbers of shape ({len(x)}, outputs) or ({len(x)}, "
+            f"time, outputs), not {targets.dtype} of shape {targets.shape}"
+        )
+    targets = targets.astype(np.float64)
+    if not np.all(np.isfinite(targets)):
+        raise DeltaloomError(f"Targets of {path} must be finite; they hold NaN or infinity")
+    if targets.ndim == 3 and isinstance(x, list):
+        return SquaredError(x, [row[: len(part)] for row, part in zip(targets, x, strict=True)])
+    return SquaredError(x, targets)
 
 
 def write_outputs(path: str, run: Run) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from .boards.catalogue import Board
 from .compiler.errors import DoesNotFitError, MismatchError
+from .search.skipping import Skipping
 from .sim.activity import Activity, LayerActivity
 
 __all__ = [
@@ -32,7 +33,9 @@ __all__ = [
     "plain",
     "report_tables",
     "run_tables",
+    "skipping_table",
     "table",
+    "text_table",
 ]
 
 RESOURCES = {
@@ -201,6 +204,32 @@ def activity_table(activity: Activity) -> Table:
     if len(rows) > 1:
         rows.append(row("all layers", activity))
     return table("Eliminated", ["layer", *columns], rows)
+
+
+def skipping_table(skipping: Skipping) -> Table:
+    """What a search left at 16 bits, and what sparsity that costs."""
+    rows = [
+        [
+            str(path.part),
+            ", ".join(path.widths),
+            *(
+                None if share is None else percent(share)
+                for share in (path.eliminated_narrow, path.eliminated_wide)
+            ),
+        ]
+        for path in skipping.skipped
+    ]
+    title = (
+        f"At 16 bits: loss {skipping.loss:.6g}, as the recipe was {skipping.recipe_loss:.6g}, "
+        f"float {skipping.float_loss:.6g}, allowed {skipping.max_loss:.6g} more"
+    )
+    columns = ["path", "narrow", "columns left out, narrow", "columns left out, 16 bits"]
+    return table(title, columns, rows)
+
+
+def text_table(title: str, lines: list[tuple[str, ...]]) -> Table:
+    """A table whose first line has the titles and whose cells are text already."""
+    return table(title, lines[0], lines[1:])
 
 
 def board_table(boards: list[Board]) -> Table:

@@ -17,7 +17,7 @@ from .compiler.errors import DeltaloomError, ToolMissingError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["KINDS", "Bars", "HeatMap", "Lines", "Panel", "Series", "draw"]
+__all__ = ["KINDS", "Bars", "HeatMap", "Lines", "Panel", "Series", "draw", "require"]
 
 KINDS = (".svg", ".png", ".pdf")
 """Endings of the files that can be drawn."""
@@ -117,6 +117,16 @@ class HeatMap(Panel):
     shown: str = ".3g"
 
 
+def require() -> None:
+    """Raise ToolMissingError if matplotlib is not installed: before long work ends in a picture."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ToolMissingError(
+            "Package matplotlib is not installed: pip install 'deltaloom[plots]' brings it"
+        ) from error
+
+
 def draw(path: str | PathLike[str], *panels: Panel) -> Path:
     """Write panels side by side; the file appears whole or not at all, with the same bytes twice.
 
@@ -130,13 +140,10 @@ def draw(path: str | PathLike[str], *panels: Panel) -> Path:
     target = Path(path)
     if target.suffix not in KINDS:
         raise DeltaloomError(f"Picture must end in {', '.join(KINDS)}, not '{target.name}'")
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ToolMissingError(
-            "Package matplotlib is not installed: pip install 'deltaloom[plots]' brings it"
-        ) from error
+    require()
+    import matplotlib
+    from matplotlib.figure import Figure
+
     # A salt of its own makes the ids within an SVG file the same at every run.
     with matplotlib.rc_context({"svg.hashsalt": "deltaloom", "svg.fonttype": "none"}):
         width, height = PANEL_SIZE

@@ -27,6 +27,7 @@ def sensitivity(
     evaluate: Evaluate | None = None,
     *,
     states: Any = None,
+    max_steps: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Sensitivity:
     """What the quantization of each path costs when all others have 16 bits (Rezk et al. 2022).
@@ -36,7 +37,7 @@ def sensitivity(
 
     Parameters
     ----------
-    model, calibration, states
+    model, calibration, states, max_steps
         As :func:`~deltaloom.quantize` takes them; errors of outputs are measured on the
         calibration's sequences.
     recipe : Recipe, optional
@@ -48,7 +49,8 @@ def sensitivity(
         Takes a line of text for each step. Left out: a bar on the terminal.
     """
     recipe = recipe_or_default(recipe)
-    return measure_sensitivity(trials_of(model, calibration, evaluate, states), recipe, progress)
+    trials = trials_of(model, calibration, evaluate, states, max_steps)
+    return measure_sensitivity(trials, recipe, progress)
 
 
 def sweep(
@@ -60,6 +62,7 @@ def sweep(
     recipe: Recipe | None = None,
     *,
     states: Any = None,
+    max_steps: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Sweep:
     """Loss and memory of every pair of widths (Rapuano, Pacini and Fanucci 2022).
@@ -68,7 +71,7 @@ def sweep(
 
     Parameters
     ----------
-    model, calibration, states
+    model, calibration, states, max_steps
         As :func:`~deltaloom.quantize` takes them.
     evaluate : callable, optional
         Loss of a model, as :func:`~deltaloom.quantize` takes it. Left out: the error of the
@@ -81,13 +84,15 @@ def sweep(
         Takes a line of text for each step. Left out: a bar on the terminal.
     """
     recipe = recipe_or_default(recipe)
-    trials = trials_of(model, calibration, evaluate, states)
+    trials = trials_of(model, calibration, evaluate, states, max_steps)
     return sweep_widths(trials, recipe, weights, activations, progress)
 
 
-def trials_of(model: Any, calibration: Any, evaluate: Evaluate | None, states: Any) -> Trials:
+def trials_of(
+    model: Any, calibration: Any, evaluate: Evaluate | None, states: Any, max_steps: int | None
+) -> Trials:
     """Of a model that was not prepared."""
     if is_prepared(model):
         raise DeltaloomError("Model must be in float; one that was prepared has its recipe")
-    network = float_network(model, calibration)
+    network = float_network(model, calibration, max_steps)
     return Trials(network, calibration, evaluate, QuantizedModel, states)

@@ -198,8 +198,8 @@ def sweep_widths(
         raise DeltaloomError(
             "Recipe theta must be 0 in a sweep: its unit changes with the width of activations"
         )
-    rows, columns = names_of("weights", weights), names_of("activations", activations)
-    # A name that no recipe knows is refused before anything is measured.
+    rows = names_of("weights", weights, recipe)
+    columns = names_of("activations", activations, recipe)
     pairs = [replace(recipe, weights=w, activations=a) for w in rows for a in columns]
     found = []
     with counted("Sweep", len(pairs), say) as step:
@@ -214,11 +214,17 @@ def sweep_widths(
     return Sweep(tuple(found), trials.float_loss() if trials.evaluates else None)
 
 
-def names_of(what: str, widths: Iterable[int | str]) -> list[str]:
-    """``int4`` for 4, and names as they are."""
-    if isinstance(widths, str | int):
+def names_of(what: str, widths: Iterable[int | str], recipe: Recipe) -> list[str]:
+    """``int4`` for 4, and names as they are; what no recipe knows is refused."""
+    if isinstance(widths, str) or not isinstance(widths, Iterable):
         raise DeltaloomError(f"Sweep {what} must be several widths, not {widths!r}")
-    names = [f"int{w}" if isinstance(w, int | np.integer) else w for w in widths]
-    if not names or len(set(map(str, names))) < len(names):
-        raise DeltaloomError(f"Sweep {what} must be different widths, at least one, not {names}")
+    names: list[str] = []
+    for width in widths:
+        name = f"int{width}" if isinstance(width, int | np.integer) else width
+        replace(recipe, weights=name) if what == "weights" else replace(recipe, activations=name)
+        if name in names:
+            raise DeltaloomError(f"Sweep {what} must be different widths, not {name} twice")
+        names.append(name)
+    if not names:
+        raise DeltaloomError(f"Sweep {what} must be at least one width")
     return names

@@ -123,15 +123,22 @@ def test_refuses_a_folder_that_is_a_file(case, tmp_path):
 @pytest.mark.parametrize(
     ("recipe", "weights", "activations", "sentence"),
     [
-        (Recipe(), [], [4], "Sweep weights must be different widths, at least one, not []"),
+        (Recipe(), [], [4], "Sweep weights must be at least one width"),
         (
             Recipe(),
             [4],
             [4, "int4"],
-            "Sweep activations must be different widths, at least one, not ['int4', 'int4']",
+            "Sweep activations must be different widths, not int4 twice",
         ),
         (Recipe(), 4, [4], "Sweep weights must be several widths, not 4"),
         (Recipe(), "int4", [4], "Sweep weights must be several widths, not 'int4'"),
+        (
+            Recipe(),
+            range(2, 1 << 60),
+            [4],
+            "Recipe weights must be one of int2 to int16, binary, "
+            "ternary, quaternary, shift2, shift3, shift4, not 'int17'",
+        ),
         (Recipe(), [4], [1], "Recipe activations must be one of int2 to int16, not 'int1'"),
         (
             Recipe(),
