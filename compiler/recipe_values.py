@@ -13,7 +13,7 @@ from .pwl_adaptive import CRITERIA
 if TYPE_CHECKING:
     from .recipe import Recipe
 
-__all__ = ["INTEGERS", "OVERRIDES", "SUMS", "check_values"]
+__all__ = ["INTEGERS", "OVERRIDES", "SUMS", "check_encoding", "check_integers", "check_values"]
 
 INTEGERS = {f"int{bits}": bits for bits in range(2, 17)}
 SKIPS = tuple(mode.value for mode in Skip)

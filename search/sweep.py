@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -15,6 +15,7 @@ from .. import plots
 from ..compiler.artifact import ModelBytes, model_bytes
 from ..compiler.errors import DeltaloomError
 from ..compiler.recipe import Recipe
+from ..compiler.recipe_values import check_encoding, check_integers
 from .progress import Say, counted
 from .sensitivity import finite, in_columns, shown
 from .trials import Trials
@@ -198,8 +199,8 @@ def sweep_widths(
         raise DeltaloomError(
             "Recipe theta must be 0 in a sweep: its unit changes with the width of activations"
         )
-    rows = names_of("weights", weights, recipe)
-    columns = names_of("activations", activations, recipe)
+    rows = names_of("weights", weights, check_encoding)
+    columns = names_of("activations", activations, check_integers)
     pairs = [replace(recipe, weights=w, activations=a) for w in rows for a in columns]
     found = []
     with counted("Sweep", len(pairs), say) as step:
@@ -214,14 +215,16 @@ def sweep_widths(
     return Sweep(tuple(found), trials.float_loss() if trials.evaluates else None)
 
 
-def names_of(what: str, widths: Iterable[int | str], recipe: Recipe) -> list[str]:
+def names_of(
+    what: str, widths: Iterable[int | str], check: Callable[[str, object], None]
+) -> list[str]:
     """``int4`` for 4, and names as they are; what no recipe knows is refused."""
     if isinstance(widths, str) or not isinstance(widths, Iterable):
         raise DeltaloomError(f"Sweep {what} must be several widths, not {widths!r}")
     names: list[str] = []
     for width in widths:
         name = f"int{width}" if isinstance(width, int | np.integer) else width
-        replace(recipe, weights=name) if what == "weights" else replace(recipe, activations=name)
+        check(what, name)
         if name in names:
             raise DeltaloomError(f"Sweep {what} must be different widths, not {name} twice")
         names.append(name)
