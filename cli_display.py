@@ -167,7 +167,7 @@ def by_operand(shares: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def layer_table(layers: list[dict[str, Any]]) -> Table:
-    """Layers of a manifest: how each is folded."""
+    """Layers of a manifest: how each is folded, stage by stage."""
     columns = {
         "cell": "cell",
         "units": "units",
@@ -178,7 +178,13 @@ def layer_table(layers: list[dict[str, Any]]) -> Table:
         "accumulator_bits": "sum bits",
         "cycles_per_dense_timestep": "dense cycles",
     }
-    rows = [[layer["name"], *(layer[key] for key in columns)] for layer in layers]
+
+    def cell(layer: dict[str, Any], key: str) -> Any:
+        if key in layer:
+            return layer[key]
+        return " + ".join(str(stage[key]) for stage in layer["stages"])
+
+    rows = [[layer["name"], *(cell(layer, key) for key in columns)] for layer in layers]
     return table("Schedule", ["layer", *columns.values()], rows)
 
 
