@@ -35,7 +35,7 @@ def broken():
 
 
 def convolution():
-    return nn.Conv1d(3, 4, 1)
+    return nn.Conv3d(3, 4, 1)
 
 
 def number():
@@ -155,7 +155,7 @@ def test_tables(call, quantize, shared):
     status, out, _ = call("simulate", shared / "plain", "--input", shared / "x.npz")
     assert status == 0
     assert "cycles_per_timestep" in out
-    assert "lane utilization" in out
+    assert "utilization" in out
 
 
 def test_generate(call, shared, tmp_path):
@@ -279,7 +279,7 @@ def test_does_not_fit(refused, shared, tmp_path, monkeypatch):
     ("factory", "sentence"),
     [
         ("broken", "finite"),
-        ("convolution", "Conv1d"),
+        ("convolution", "Conv3d"),
         ("number", "must return a torch.nn.Module, not int"),
         ("nothing", "has no factory nothing"),
         ("missing.py:make", "Model file missing.py does not exist"),
@@ -349,7 +349,7 @@ def test_damaged_data(refused, quantize, shared, tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('weights = "int1"', "must be one of int2 to int16, not 'int1'"),
+        ('activations = "int1"', "must be one of int2 to int16, not 'int1'"),
         ('skip = "never"', "must be one of none, zero, delta, not 'never'"),
         ('colour = "red"', "not 'colour'"),
         ("theta = 3", "thresholds need skip 'delta'"),
