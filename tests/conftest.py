@@ -18,13 +18,13 @@ from deltaloom.sim.sequences import random_sequences
 from deltaloom.sim.stimulus import Ports, random_stalls
 
 
-def random_layer(name, cell, rng, scale=1.5):
+def random_layer(name, cell, rng, scale=1.5, sources=()):
     graph = trace(cell)
     parameters = {
         key: rng.normal(size=shape) * (scale / np.sqrt(shape[-1]) if len(shape) > 1 else 0.3)
         for key, shape in parameter_shapes(graph).items()
     }
-    return Layer(name, type(cell).__name__, graph, parameters)
+    return Layer(name, type(cell).__name__, graph, parameters, sources)
 
 
 def make_float_network(*cells, rng, scale=1.5):
@@ -48,7 +48,8 @@ def make_case(network, lanes, *, lengths=(5, 3, 1, 1, 2, 7), seed=0, stall=0.0, 
     """Sequences, what golden and cycle model make of them, and the stimulus for the hardware."""
     rng = np.random.default_rng(seed)
     folded = schedule(network, lanes, target)
-    sequences = random_sequences(network, rng, lengths)
+    sequences = random_sequences(network, rng, tuple(lengths))
+    lengths = [len(sequence) for sequence in sequences]
     run = golden.run(network, sequences, trace=True)
     waits = []
     if stall:
@@ -95,6 +96,16 @@ def float_network():
         return make_float_network(*cells, rng=np.random.default_rng(seed))
 
     return make
+
+
+@pytest.fixture(scope="session", name="random_layer")
+def make_random_layer():
+    """``random_layer(name, cell, sources=...)``: a float layer, the same for the same name."""
+
+    def random_named_layer(name, cell, **options):
+        return random_layer(name, cell, np.random.default_rng(list(name.encode())), **options)
+
+    return random_named_layer
 
 
 @pytest.fixture(scope="session")
