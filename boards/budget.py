@@ -11,6 +11,7 @@ from ..compiler.schedule import LayerSchedule, Schedule, most_useful_lanes, sche
 from ..compiler.target import Target
 from ..hw.lane_plan import ShiftCode, plan_lanes, products, reach
 from ..hw.storage import layer_memories
+from ..hw.stream_storage import stream_memories
 from .catalogue import Board
 from .fits import Need, check_fits
 
@@ -85,7 +86,9 @@ def need_of(folded: Schedule) -> Need:
 
     Logic is a lower bound, so that nothing is refused that would fit; synthesis has the last word.
     """
-    memories, luts, flip_flops, multipliers = [], 0, 0, 0
+    between = stream_memories(folded.network, folded.target)
+    memories = [(memory.width, memory.depth) for memory in between if memory.block_ram]
+    luts, flip_flops, multipliers = 0, 0, 0
     for layer in folded.layers:
         memories += [
             (memory.width, memory.depth) for memory in layer_memories(layer) if memory.block_ram

@@ -360,6 +360,13 @@ class IntegerNetwork:
         ]
         return min(limits, default=None)
 
+    def longest(self, stream: str) -> int:
+        """The most timesteps of a stream, where their number is limited; else 1.
+
+        What is too short for a window goes on as one timestep in hardware.
+        """
+        return max(1, self.lengths[stream].of(self.max_steps or 1))
+
     @property
     def once(self) -> bool:
         """Whether the output is one vector a sequence."""

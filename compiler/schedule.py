@@ -153,7 +153,12 @@ def spacing(skip: Skip) -> int:
 class Schedule:
     """The engines of a network, in order."""
 
+    network: IntegerNetwork
     layers: tuple[LayerSchedule, ...]
+
+    @property
+    def target(self) -> Target:
+        return self.layers[0].target
 
     @property
     def lanes(self) -> int:
@@ -251,7 +256,8 @@ def schedule(
     for count in split.values():
         check_lanes(count)
     return Schedule(
-        tuple(schedule_layer(layer, split[layer.name], target) for layer in network.computing)
+        network,
+        tuple(schedule_layer(layer, split[layer.name], target) for layer in network.computing),
     )
 
 

@@ -62,8 +62,7 @@ def join_depths(network: IntegerNetwork) -> dict[str, tuple[int, ...]]:
             if not network.lengths[source].once:
                 vectors += (ahead - reach[source][1]) // stride
                 if any(isinstance(kinds[name], Reverse) for name in others):
-                    assert network.max_steps is not None
-                    vectors += max(1, network.lengths[source].of(network.max_steps))
+                    vectors += network.longest(source)
             found.append(vectors * network.sizes[source])
         depths[layer.name] = tuple(found)
     return depths

@@ -14,11 +14,12 @@ from .embedding import Embedding
 from .engine import Engine
 from .entrance import Entrance
 from .fork import Fork
-from .join import Adder, Join, Queue
+from .join import Adder, Join
 from .last_step import LastStep
 from .pool import Pool
+from .queue import Queue
 from .reverser import Reverser
-from .stream_layout import link
+from .stream_layout import link, marked_layout
 from .window import Window
 
 __all__ = ["Accelerator"]
@@ -111,9 +112,8 @@ class Accelerator(wiring.Component):
         sources = network.sources[layer.name]
         formats = [network.formats[source] for source in sources]
         size = network.sizes[sources[0]]
-        # Of the longest sequence; what is too short for a window goes on as one.
-        steps = max(1, network.lengths[sources[0]].of(network.max_steps or 1))
-        target = self._schedule.layers[0].target
+        steps = network.longest(sources[0])
+        target = self._schedule.target
         match layer:
             case IntegerLayer():
                 kind = ConvolutionalEngine if layer.convolutional else Engine
@@ -125,7 +125,7 @@ class Accelerator(wiring.Component):
             case network_layers.ArgMax():
                 part = ArgMax(formats[0], layer.format, size)
             case network_layers.Reverse():
-                part = Reverser(formats[0], size, steps)
+                part = Reverser(formats[0], size, steps, target)
             case network_layers.Window():
                 part = Window(layer, formats[0], size, target)
                 self._errors.append(part.error)
@@ -145,7 +145,8 @@ class Accelerator(wiring.Component):
             return [part.i], part.o
         entrances = []
         for place, (format, sink) in enumerate(zip(formats, inputs, strict=True)):
-            queue = Queue(format, self._depths[layer.name][place])
+            depth = self._depths[layer.name][place]
+            queue = Queue(marked_layout(format), depth, target)
             m.submodules[f"{name}_queue_{place}"] = queue
             link(m, queue.o, sink)
             entrances.append(queue.i)

@@ -1,13 +1,14 @@
 """The sequencer of windows: walks spans of lists, an entry a cycle, and is what stalls."""
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, fifo, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.conv_schedule import spans_ahead
 from ..compiler.integer import Skip
 from .conv_spans import SpanReader, span_layout
 from .encoder import index_width
+from .queue import Queue
 from .reservation import Reservation
 
 __all__ = ["WindowSequencer", "window_token_layout"]
@@ -88,9 +89,8 @@ class WindowSequencer(wiring.Component):
         schedule = self._schedule
         m.submodules.reader = reader = self._reader
         m.submodules.reservation = reservation = Reservation(schedule.output)
-        m.submodules.spans = spans = fifo.SyncFIFOBuffered(
-            width=span_layout(schedule).size, depth=1 << spans_ahead(schedule.layer).bit_length()
-        )
+        depth = 1 << spans_ahead(schedule.layer).bit_length()
+        m.submodules.spans = spans = Queue(span_layout(schedule), depth, schedule.target)
         for name in self.FROM_LISTS + self.ENDS:
             m.d.comb += getattr(reader, name).eq(getattr(self, name))
         span, active = Signal(span_layout(schedule)), Signal()
@@ -103,11 +103,11 @@ class WindowSequencer(wiring.Component):
             self.span_first.eq(reader.first),
             self.span_behind.eq(reader.behind),
             reservation.popped.eq(self.popped),
-            spans.w_data.eq(reader.span),
-            spans.w_en.eq(reader.valid),
-            spans.r_en.eq(~active | (issue & alone)),
+            spans.i.payload.eq(reader.span),
+            spans.i.valid.eq(reader.valid),
+            spans.o.ready.eq(~active | (issue & alone)),
         ]
-        following = data.View(span_layout(schedule), spans.r_data)
+        following = spans.o.payload
         with m.If(issue):
             m.d.sync += [
                 span.start.eq(span.start + 1),
@@ -115,8 +115,12 @@ class WindowSequencer(wiring.Component):
                 span.first.eq(0),
                 alone.eq(span.count == 2),
             ]
-        with m.If(spans.r_en):
-            m.d.sync += [active.eq(spans.r_rdy), span.eq(following), alone.eq(following.count == 1)]
+        with m.If(spans.o.ready):
+            m.d.sync += [
+                active.eq(spans.o.valid),
+                span.eq(following),
+                alone.eq(following.count == 1),
+            ]
 
         fold, last_fold = self._count(m, "fold", schedule.folds, end)
         number, last_pass = self._count(m, "number", schedule.passes, end)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
-from amaranth.lib import data, fifo, memory, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.graph import State
@@ -15,6 +15,7 @@ from .drain import Drain
 from .encoder import Encoder
 from .gates import GatePipeline
 from .lanes import Lanes
+from .queue import Queue
 from .ram_style import ram_attributes
 from .receiver import Receiver, element_layout
 from .rescale import Rescale
@@ -336,18 +337,14 @@ class Engine(wiring.Component):
             if stage.gives_output
         )
         time = schedule.output_time
-        m.submodules.queue = queue = fifo.SyncFIFOBuffered(
-            width=self.o.payload.shape().size, depth=self._schedule.output.output_depth
+        m.submodules.queue = queue = Queue(
+            self.o.payload.shape(), self._schedule.output.output_depth, self._schedule.target
         )
-        element = Signal(self.o.p.shape())
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
         m.d.comb += [
-            element.value.eq(gates.output),
-            element.last.eq(gates.flags_at[time][1]),
-            element.end.eq(gates.unit_at[time] == schedule.size - 1),
-            queue.w_data.eq(element),
-            queue.w_en.eq(gates.valid_at[time]),
-            self.o.valid.eq(queue.r_rdy),
-            self.o.payload.eq(queue.r_data),
-            queue.r_en.eq(self.o.ready),
+            queue.i.payload.value.eq(gates.output),
+            queue.i.payload.last.eq(gates.flags_at[time][1]),
+            queue.i.payload.end.eq(gates.unit_at[time] == schedule.size - 1),
+            queue.i.valid.eq(gates.valid_at[time]),
             sequencer.popped.eq(self.o.valid & self.o.ready),
         ]

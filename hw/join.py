@@ -1,50 +1,13 @@
 """Several streams made one: side by side, or summed."""
 
 from amaranth.hdl import Cat, EnableInserter, Module, Signal
-from amaranth.lib import fifo, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .rescale import Rescale
 from .stream_layout import stream_of
 
-__all__ = ["Adder", "Join", "Queue"]
-
-
-class Queue(wiring.Component):
-    """Holds elements of a way to a join while another way is late; two cycles from end to end.
-
-    Parameters
-    ----------
-    format : Format
-        Of the elements.
-    depth : int
-        Elements that it holds.
-
-    Members
-    -------
-    i, o : In, Out(stream of stream_of)
-        Elements.
-    """
-
-    def __init__(self, format, depth):
-        self._depth = depth
-        signature = stream_of(format)
-        super().__init__({"i": In(signature), "o": Out(signature)})
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.fifo = queue = fifo.SyncFIFOBuffered(
-            width=self.i.payload.shape().size, depth=self._depth
-        )
-        m.d.comb += [
-            queue.w_data.eq(self.i.payload),
-            queue.w_en.eq(self.i.valid),
-            self.i.ready.eq(queue.w_rdy),
-            self.o.payload.eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
-        ]
-        return m
+__all__ = ["Adder", "Join"]
 
 
 class Join(wiring.Component):

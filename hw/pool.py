@@ -1,6 +1,6 @@
 """Mean or largest value of each feature over a sequence."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,15 @@ from .ram_style import ram_attributes
 from .rescale import Rescale, shape_of
 from .stream_layout import stream_of
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "word_of"]
+
+
+def word_of(layer, format, max_steps):
+    """Shape of what is kept of a feature: its largest value, or the sum of what its values are
+    above the least one."""
+    if not layer.is_mean:
+        return Shape.cast(shape_of(format))
+    return unsigned((max_steps * ((1 << format.width) - 1)).bit_length())
 
 
 class Pool(wiring.Component):
@@ -49,6 +57,7 @@ class Pool(wiring.Component):
         self._size = size
         self._max_steps = max_steps
         self._target = target
+        self._word = word_of(layer, format, max_steps)
         result = layer.output_format([format])
         super().__init__({"i": In(stream_of(format)), "o": Out(stream_of(result))})
 
@@ -57,20 +66,12 @@ class Pool(wiring.Component):
         """Cycles from asking for a result to having it."""
         return self._layer.latency(self._format)
 
-    @property
-    def word(self):
-        """Shape of what is kept of a feature: its largest value, or the sum of what its values are
-        above the least one."""
-        if not self._layer.is_mean:
-            return shape_of(self._format)
-        return unsigned((self._max_steps * ((1 << self._format.width) - 1)).bit_length())
-
     def elaborate(self, platform):
         m = Module()
         width = index_width(self._size)
         depth = PINGPONG << width
         m.submodules.memory = store = memory.Memory(
-            shape=self.word, depth=depth, init=[], attrs=ram_attributes(depth, self._target)
+            shape=self._word, depth=depth, init=[], attrs=ram_attributes(depth, self._target)
         )
         write, before, read = store.write_port(), store.read_port(), store.read_port()
         held = Signal(range(3))  # sequences that are complete and not read
@@ -81,7 +82,7 @@ class Pool(wiring.Component):
         index, into, fresh = Signal(width), Signal(), Signal(init=1)
         take = Signal()
         value = Signal.like(self.i.payload.value, name="value_at", reset_less=True)
-        kept, combined = Signal(self.word), Signal(self.word)
+        kept, combined = Signal(self._word), Signal(self._word)
         m.d.comb += [
             self.i.ready.eq(held != 2),
             take.eq(self.i.valid & self.i.ready),
@@ -94,7 +95,7 @@ class Pool(wiring.Component):
             write.en.eq(delayed(m, take, 1, "taken", reset_less=False)),
         ]
         if self._size == 1:  # it was written in this very cycle
-            latest = Signal(self.word, reset_less=True)
+            latest = Signal(self._word, reset_less=True)
             m.d.comb += kept.eq(latest)
             with m.If(write.en):
                 m.d.sync += latest.eq(combined)

@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from .ram_style import ram_attributes
 from .stream_layout import stream_of
 
 __all__ = ["Reverser"]
@@ -24,6 +25,8 @@ class Reverser(wiring.Component):
         Elements of a vector.
     max_steps : int
         Timesteps of the longest sequence.
+    target : Target
+        Of the memory.
 
     Members
     -------
@@ -33,9 +36,10 @@ class Reverser(wiring.Component):
         Elements; ``last`` marks all those of the last timestep.
     """
 
-    def __init__(self, format, size, max_steps):
+    def __init__(self, format, size, max_steps, target):
         self._size = size
         self._max_steps = max_steps
+        self._target = target
         signature = stream_of(format)
         super().__init__({"i": In(signature), "o": Out(signature)})
 
@@ -43,7 +47,10 @@ class Reverser(wiring.Component):
         m = Module()
         size, words = self._size, self._size * self._max_steps
         m.submodules.memory = store = memory.Memory(
-            shape=len(self.i.payload.value), depth=2 * words, init=[]
+            shape=len(self.i.payload.value),
+            depth=2 * words,
+            init=[],
+            attrs=ram_attributes(2 * words, self._target),
         )
         write, read = store.write_port(), store.read_port()
         held = Signal(range(3))  # sequences that are complete and not read

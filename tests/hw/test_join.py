@@ -5,17 +5,9 @@ import pytest
 
 from deltaloom.compiler.fixed import Format, requantize
 from deltaloom.compiler.streams import Sum
-from deltaloom.hw.join import Adder, Join, Queue
+from deltaloom.hw.join import Adder, Join
 
 LENGTHS = (3, 1, 4)
-
-
-@pytest.mark.parametrize("stall", [0.0, 0.5])
-@pytest.mark.parametrize("depth", [1, 5])
-def test_a_queue_keeps_the_order(streams, vectors, depth, stall):
-    beats = vectors(LENGTHS, 4)
-    dut = Queue(Format(6, 0), depth)
-    assert streams(dut, [(dut.i, beats)], [dut.o], stall=stall) == [beats]
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.6])

@@ -3,6 +3,7 @@
 import pytest
 
 from deltaloom.compiler.fixed import Format
+from deltaloom.compiler.target import GENERIC
 from deltaloom.hw.reverser import Reverser
 
 
@@ -24,12 +25,12 @@ def backwards(beats, size):
 def test_turns_sequences(stream, vectors, size, longest, stall):
     lengths = [longest, 1, longest, max(1, longest - 1), 1, 1, longest]
     beats = vectors(lengths, size)
-    seen = stream(Reverser(Format(6, 0), size, longest), beats, stall=stall)
+    seen = stream(Reverser(Format(6, 0), size, longest, GENERIC), beats, stall=stall)
     assert seen == backwards(beats, size)
 
 
 def test_takes_two_sequences_and_starts_two_cycles_after_the_first(bench):
-    dut = Reverser(Format(6, 0), 1, 3)
+    dut = Reverser(Format(6, 0), 1, 3, GENERIC)
     taken, valid = [], []
 
     async def run(ctx):

@@ -24,7 +24,6 @@ from deltaloom.compiler.cells import (
 from deltaloom.compiler.errors import MismatchError
 from deltaloom.compiler.layer_norm import layer_norm
 from deltaloom.compiler.recipe import Recipe
-from deltaloom.compiler.schedule import Schedule
 from deltaloom.compiler.stage_schedule import StageSchedule
 from deltaloom.hw import gates, weights
 from deltaloom.hw.accelerator import Accelerator
@@ -166,7 +165,7 @@ def in_schedule(change):
         make = Accelerator.__init__
 
         def other(self, network, schedule):
-            make(self, network, Schedule(tuple(map(change, schedule.layers))))
+            make(self, network, replace(schedule, layers=tuple(map(change, schedule.layers))))
 
         patch.setattr(Accelerator, "__init__", other)
 
