@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.graph import State
@@ -20,15 +20,11 @@ from .ram_style import ram_attributes
 from .receiver import Receiver, element_layout
 from .rescale import Rescale
 from .sequencer import Sequencer
+from .stream_layout import stream_of
 from .vector_pass import VectorPass
 from .weights import weight_memory
 
-__all__ = ["Engine", "output_layout"]
-
-
-def output_layout(format):
-    """An element as in :func:`element_layout`; ``end`` marks the last one of its vector."""
-    return data.StructLayout({**element_layout(format).members, "end": 1})
+__all__ = ["Engine"]
 
 
 class Engine(wiring.Component):
@@ -47,7 +43,7 @@ class Engine(wiring.Component):
     -------
     i : In(stream of element_layout)
         Elements of the input vectors.
-    o : Out(stream of output_layout)
+    o : Out(stream of stream_of)
         Elements of the output vectors.
     """
 
@@ -59,7 +55,7 @@ class Engine(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(element_layout(layer.input_format))),
-                "o": Out(stream.Signature(output_layout(layer.output_format))),
+                "o": Out(stream_of(layer.output_format)),
             }
         )
 

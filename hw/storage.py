@@ -10,11 +10,11 @@ from ..compiler.stages import PINGPONG
 from .conv_encoder import ends_depth, ends_width
 from .conv_spans import span_layout, table_layouts
 from .encoder import entry_layout, index_width
-from .engine import output_layout
 from .gate_bias import bias_layout
 from .lane_plan import sum_widths, weight_widths
 from .pwl import line_layout
 from .ram_style import in_block_ram
+from .stream_layout import marked_layout
 
 __all__ = ["Storage", "layer_memories"]
 
@@ -64,7 +64,7 @@ def layer_memories(schedule: LayerSchedule) -> list[Storage]:
         if table.knots is None:
             segments = len(table.base)
             add(name, line_layout(table).size, segments, in_block_ram(segments))
-    add("queue", output_layout(layer.output_format).size, schedule.output.output_depth)
+    add("queue", marked_layout(layer.output_format).size, schedule.output.output_depth)
     return found
 
 
