@@ -11,7 +11,7 @@ from ..compiler.integer import IntegerLayer, IntegerNetwork, Operand
 from ..compiler.schedule import LayerSchedule, Schedule
 from .golden import LayerTrace
 
-__all__ = ["Activity", "LayerActivity", "Share", "measure", "rows_of", "uses_of"]
+__all__ = ["Activity", "LayerActivity", "Share", "measure", "measure_layer", "rows_of", "uses_of"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,15 @@ class LayerActivity:
     def together(self) -> Share:
         """The columns of all operands."""
         return sum(self.columns.values(), Share(0, 0))
+
+    def __add__(self, other: "LayerActivity") -> "LayerActivity":
+        """What the layer did in two runs."""
+        known = self.words is not None and other.words is not None
+        return LayerActivity(
+            {name: share + other.columns[name] for name, share in self.columns.items()},
+            self.operations + other.operations,
+            self.words + other.words if known else None,  # type: ignore[operator]
+        )
 
 
 @dataclass(frozen=True)
@@ -140,30 +149,32 @@ def measure(
     total_cycles : int, optional
         Of the run.
     """
-    layers = {}
-    for layer in network.computing:
-        steps = sum(network.steps(layer, lengths))
-        fired = traces[layer.name].fired
-        counts = {operand.name: fired[operand.name].sum(axis=(0, 1)) for operand in layer.operands}
-        entries = {
-            operand.name: int((counts[operand.name] * uses_of(operand)).sum())
-            for operand in layer.operands
-        }
-        operations = Share(0, 0)
-        for operand in layer.operands:
-            rows = rows_of(layer, operand)
-            dense = rows * steps * operand.dense_entries
-            operations += Share(rows * entries[operand.name], dense)
-        layers[layer.name] = LayerActivity(
-            columns={
-                operand.name: Share(int(counts[operand.name].sum()), steps * operand.size)
-                for operand in layer.operands
-            },
-            operations=operations,
-            words=_words(schedule.of(layer.name), entries, steps) if schedule else None,
+    layers = {
+        layer.name: measure_layer(
+            layer,
+            traces[layer.name],
+            sum(network.steps(layer, lengths)),
+            schedule.of(layer.name) if schedule else None,
         )
-    cycles = None if total_cycles is None else total_cycles / sum(lengths)
-    return Activity(layers, cycles)
+        for layer in network.computing
+    }
+    return Activity(layers, None if total_cycles is None else total_cycles / sum(lengths))
+
+
+def measure_layer(
+    layer: IntegerLayer, trace: LayerTrace, steps: int, schedule: LayerSchedule | None = None
+) -> LayerActivity:
+    """What a layer did in so many timesteps, those of all sequences together."""
+    counts = {name: fired.sum(axis=(0, 1)) for name, fired in trace.fired.items()}
+    entries = {o.name: int((counts[o.name] * uses_of(o)).sum()) for o in layer.operands}
+    columns, operations = {}, Share(0, 0)
+    for operand in layer.operands:
+        name, rows = operand.name, rows_of(layer, operand)
+        columns[name] = Share(int(counts[name].sum()), steps * operand.size)
+        operations += Share(rows * entries[name], rows * steps * operand.dense_entries)
+    return LayerActivity(
+        columns, operations, _words(schedule, entries, steps) if schedule else None
+    )
 
 
 def _words(schedule: LayerSchedule, entries: Mapping[str, int], steps: int) -> Share:

@@ -4,7 +4,7 @@ Vectorised over the batch. Integer matrix products go through floating-point BLA
 type that holds the proven bound of every partial sum exactly; all else is integer arithmetic.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,14 +14,29 @@ from ..compiler.errors import DeltaloomError
 from ..compiler.graph import Affine, Constant, Input, State
 from ..compiler.integer import IntegerLayer, IntegerNetwork, Operand, Skip
 from ..compiler.states import LoadedStates
+from ..compiler.streams import StreamLayer
 from ..compiler.wiring import INPUT
 from .elementwise import Step, Values, elementwise_step, integer_type
 from .gates import GateSums
 from .stream_golden import run_stream_layer
 
-__all__ = ["GoldenRun", "LayerRun", "LayerTrace", "Watch", "run", "run_layer", "watch_layer"]
+__all__ = [
+    "GoldenRun",
+    "LayerRun",
+    "LayerTrace",
+    "Stream",
+    "Watch",
+    "padded",
+    "run",
+    "run_layer",
+    "run_part",
+    "watch_layer",
+]
 
 Array = np.ndarray
+Stream = tuple[Array, Array]
+"""Values, int64 (time, batch, features), and the timesteps of each sequence, (batch,)."""
+
 CHUNK_ELEMENTS = 1 << 19  # pre-activations computed ahead of the recurrence: they stay in cache
 
 
@@ -87,6 +102,22 @@ def run(
     A state that a sequence is given counts exactly, whatever the threshold: its products are
     summed in the first timestep.
     """
+    traces = {}
+    finals = {}
+    streams = {INPUT: padded(network, sequences)}
+    for layer in network.layers:
+        streams[layer.name], found = run_part(network, layer, streams, states, trace=trace)
+        if found is not None and found.states:
+            finals[layer.name] = found.states
+        if found is not None and found.trace is not None:
+            traces[layer.name] = found.trace
+    values, lengths = streams[network.layers[-1].name]
+    outputs = [values[:length, place] for place, length in enumerate(lengths)]
+    return GoldenRun(outputs, finals, traces)
+
+
+def padded(network: IntegerNetwork, sequences: Sequence[Array]) -> Stream:
+    """The input of a network, checked."""
     lengths = np.array([len(sequence) for sequence in sequences])
     if not len(lengths) or not lengths.all():
         raise DeltaloomError("Input must hold at least one sequence of at least one timestep")
@@ -109,26 +140,7 @@ def run(
         if not network.input_format.holds(sequence):
             raise DeltaloomError(f"Input integers must lie within {network.input_format}")
         values[: lengths[place], place] = sequence
-    traces = {}
-    finals = {}
-    streams = {INPUT: (values, lengths)}
-    for layer in network.layers:
-        sources = network.sources[layer.name]
-        taken = [streams[source] for source in sources]
-        values, lengths = taken[0]
-        if isinstance(layer, IntegerLayer):
-            found = run_layer(layer, values, lengths, states, trace=trace)
-            values = found.outputs
-            if found.states:
-                finals[layer.name] = found.states
-            if found.trace is not None:
-                traces[layer.name] = found.trace
-        else:
-            formats = [network.formats[source] for source in sources]
-            values, lengths = run_stream_layer(layer, [v for v, _ in taken], formats, lengths)
-        streams[layer.name] = values, lengths
-    outputs = [values[:length, place] for place, length in enumerate(lengths)]
-    return GoldenRun(outputs, finals, traces)
+    return values, lengths
 
 
 @dataclass(frozen=True)
@@ -141,6 +153,25 @@ class LayerRun:
     outputs: Array
     states: dict[str, Array]
     trace: LayerTrace | None
+
+
+def run_part(
+    network: IntegerNetwork,
+    layer: IntegerLayer | StreamLayer,
+    streams: Mapping[str, Stream],
+    states: LoadedStates | None = None,
+    *,
+    trace: bool = False,
+) -> tuple[Stream, LayerRun | None]:
+    """What a layer of a network makes of the streams that it takes, and its run if it computes."""
+    sources = network.sources[layer.name]
+    values, lengths = streams[sources[0]]
+    if isinstance(layer, IntegerLayer):
+        found = run_layer(layer, values, lengths, states, trace=trace)
+        return (found.outputs, lengths), found
+    formats = [network.formats[source] for source in sources]
+    taken = [streams[source][0] for source in sources]
+    return run_stream_layer(layer, taken, formats, lengths), None
 
 
 def run_layer(

@@ -1,0 +1,436 @@
+"""The search for thresholds and widths: what can be left out, and what that costs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import plots
+from .compiler.artifact import model_bytes
+from .compiler.errors import DeltaloomError
+from .compiler.evaluate import as_sequences
+from .compiler.integer import IntegerNetwork
+from .compiler.network import Network
+from .compiler.recipe import Recipe
+from .compiler.schedule import DEFAULT_LANES, Schedule, schedule
+from .model import QuantizedModel, read_network
+from .search.candidates import Frozen, Quantized
+from .search.combine import search
+from .search.front import pareto_front
+from .search.space import Places, Width, dimensions, recipe_of, thresholds_of
+from .sim import cycles, golden
+from .sim.activity import Activity, LayerActivity
+from .sim.shared_runs import SharedRuns
+
+__all__ = ["Exploration", "Point", "explore"]
+
+CYCLE_STEPS = 1000
+"""Timesteps, or a sequence more, that the cycles of a point are counted over."""
+
+Evaluate = Callable[[QuantizedModel], float]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A combination of thresholds, and of widths if these were searched too.
+
+    Parameters
+    ----------
+    error : float
+        As ``evaluate`` gave it.
+    thresholds : dict of str to dict of str to int
+        By layer and operand.
+    recipe : Recipe, optional
+        What quantizes the model to this point; None where an integer model was explored.
+    model : QuantizedModel
+        The model itself.
+    activity : Activity
+        What was left out of the runs that ``evaluate`` made. Its cycles a timestep are those of
+        the exact cycle model, over the first sequences of these runs; points of the front alone
+        have them.
+    bytes : int
+        Of weights, biases and tables.
+    """
+
+    error: float
+    thresholds: dict[str, dict[str, int]]
+    recipe: Recipe | None
+    model: QuantizedModel
+    activity: Activity
+    bytes: int
+
+    @property
+    def operations_eliminated(self) -> float:
+        """Share of the multiply-accumulates that were left out."""
+        return self.activity.operations.eliminated
+
+    @property
+    def weight_accesses_eliminated(self) -> float:
+        """Share of the reads of weight memories that were left out."""
+        words = self.activity.words
+        assert words is not None
+        return words.eliminated
+
+    @property
+    def cycles(self) -> float | None:
+        """Clock cycles a timestep; points of the front alone have them."""
+        return self.activity.cycles
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs and reports."""
+        paths = {} if self.recipe is None else self.recipe.paths
+        return {
+            "error": self.error,
+            "operations_eliminated": self.operations_eliminated,
+            "weight_accesses_eliminated": self.weight_accesses_eliminated,
+            "cycles_a_timestep": self.cycles,
+            "bytes": self.bytes,
+            "thresholds": self.thresholds,
+            "paths": {name: dict(values) for name, values in paths.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """What a search found.
+
+    Parameters
+    ----------
+    points : tuple of Point
+        All that was measured, in order; the first one is the recipe as it was given.
+    front : tuple of Point
+        Those that none other beats in error and operations, nor in bytes if widths were searched;
+        the least error first.
+    reference : float
+        Error that losses are counted from.
+    lanes : dict of str to int
+        By layer: lanes that weight accesses and cycles were counted for.
+    """
+
+    points: tuple[Point, ...]
+    front: tuple[Point, ...]
+    reference: float
+    lanes: dict[str, int]
+
+    def best(self, max_loss: float, confirm: Evaluate | None = None) -> Point:
+        """The point that leaves out the most operations within a loss.
+
+        Parameters
+        ----------
+        max_loss : float
+            By which its error may exceed the reference.
+        confirm : callable, optional
+            As ``evaluate``, on other data. Of hundreds of points some are good by chance on the
+            data that chose them; each is confirmed in its turn, until one loses no more on these
+            data either, against the first point.
+
+        Raises
+        ------
+        DeltaloomError
+            If there is no such point.
+        """
+        within = [p for p in self.points if p.error <= self.reference + max_loss]
+        within.sort(key=lambda point: (-point.operations_eliminated, point.error))
+        allowed = None if confirm is None else checked(confirm(self.points[0].model)) + max_loss
+        for point in within:
+            if confirm is None or checked(confirm(point.model)) <= allowed:
+                return point
+        least = min(point.error for point in self.points)
+        raise DeltaloomError(
+            f"Loss must be at least {least - self.reference:g} for one of the "
+            f"{len(self.points)} points" + (" that is confirmed" if confirm else "")
+            + f", not {max_loss:g}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For programs and reports: the front whole, of all other points the figures."""
+        return {
+            "reference": self.reference,
+            "lanes": self.lanes,
+            "measured": len(self.points),
+            "front": [point.to_dict() for point in self.front],
+            "points": [
+                {
+                    "error": point.error,
+                    "operations_eliminated": point.operations_eliminated,
+                    "bytes": point.bytes,
+                }
+                for point in self.points
+            ],
+        }
+
+    def to_json(self) -> str:
+        """The dictionary as one JSON text."""
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+
+    def table(self) -> str:
+        """The front in Markdown."""
+        lines = [
+            "| error | operations eliminated | weight accesses eliminated | cycles a timestep | "
+            "bytes | thresholds |",
+            "|---|---|---|---|---|---|",
+        ]
+        for point in self.front:
+            cells = [
+                f"{point.error:.6g}",
+                f"{point.operations_eliminated:.1%}",
+                f"{point.weight_accesses_eliminated:.1%}",
+                "-" if point.cycles is None else f"{point.cycles:.1f}",
+                f"{point.bytes:,}",
+                named(point),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+        return "\n".join(lines)
+
+    def draw(self, path: str | PathLike[str]) -> Path:
+        """Draw the front and all points as SVG, PNG or PDF."""
+
+        def series(label: str, points: Sequence[Point], line: bool) -> plots.Series:
+            shares = [100 * point.operations_eliminated for point in points]
+            return plots.Series(label, shares, [point.error for point in points], line)
+
+        front = sorted(self.front, key=lambda point: point.operations_eliminated)
+        panel = plots.Lines(
+            "Operations that thresholds eliminate",
+            "operations eliminated, %",
+            "error",
+            (
+                series("measured", self.points, False),
+                series("Pareto front", front, True),
+                series("as the recipe is", self.points[:1], False),
+            ),
+        )
+        return plots.draw(path, panel)
+
+
+def named(point: Point) -> str:
+    """Thresholds and widths of a point in one line."""
+    found = [
+        f"{layer}.{operand} {theta}"
+        for layer, operands in point.thresholds.items()
+        for operand, theta in operands.items()
+        if theta > 1
+    ]
+    for pattern, values in {} if point.recipe is None else point.recipe.paths.items():
+        found.append(f"{pattern} {'/'.join(map(str, values.values()))}")
+    return ", ".join(found) or "none"
+
+
+class Candidate(QuantizedModel):
+    """A model that counts what it does, and shares what other candidates have computed."""
+
+    def __init__(self, network: IntegerNetwork, runs: SharedRuns):
+        super().__init__(network)
+        self._runs = runs
+        self.layers: dict[str, LayerActivity] = {}
+        self.inputs: list[np.ndarray] = []
+
+    def integer(self, x: Any) -> np.ndarray | list[np.ndarray]:
+        """As of any quantized model."""
+        outputs, layers = self._runs.run(self.network, self.quantize_input(x))
+        for name, found in layers.items():
+            self.layers[name] = self.layers[name] + found if name in self.layers else found
+        if sum(map(len, self.inputs)) < CYCLE_STEPS:
+            self.inputs += as_sequences(x, self.network.input_size)
+        return self.shape_outputs(outputs, x)
+
+
+def explore(
+    model: Any,
+    calibration: Any = None,
+    recipe: Recipe | None = None,
+    *,
+    evaluate: Evaluate,
+    max_loss: float | None = None,
+    reference: float | None = None,
+    thresholds: Mapping[str, Sequence[int]] | None = None,
+    widths: Mapping[str, Sequence[Width]] | None = None,
+    lanes: int | Mapping[str, int] = DEFAULT_LANES,
+    budget: int = 500,
+    progress: Callable[[str], None] | None = None,
+) -> Exploration:
+    """Search thresholds for delta skipping, as Rezk et al. 2022 do: by operand, in combination.
+
+    Candidate thresholds of every operand are measured alone, then combined, and kept on a Pareto
+    front of error against operations; :func:`~deltaloom.search.combine.search` says how. What a
+    layer gave for the same input and the same thresholds is not computed twice.
+
+    Thresholds that are chosen on few data fit these data too well. Choose them on a validation
+    part, not on the test part; with hundreds of points, let :meth:`Exploration.best` confirm its
+    choice on data that took no part in the search.
+
+    Parameters
+    ----------
+    model : torch.nn.Module, Network, path of an ONNX file, or QuantizedModel
+        As :func:`~deltaloom.quantize` takes it, or what it gave; an integer model has its
+        thresholds searched alone.
+    calibration : array or list of arrays
+        As :func:`~deltaloom.quantize` takes it; none for an integer model.
+    recipe : Recipe, optional
+        What all points have in common, and the first point. Its skip is ``delta``. Left out: 8
+        bits.
+    evaluate : callable
+        Takes a model, callable as a :class:`~deltaloom.QuantizedModel`, and returns its error:
+        lower is better. Operations are counted over the runs that it makes.
+    max_loss : float, optional
+        By how much a point may exceed the reference and still lead to others. Left out: all are
+        followed, which takes longer.
+    reference : float, optional
+        Error that losses are counted from, as that of the float model. Left out: the first
+        point's.
+    thresholds, widths : mapping of pattern to sequence, optional
+        Candidates by ``layer.operand``; see :func:`~deltaloom.search.space.dimensions`. With
+        widths, a path may be skipped to 16 bits (``{"*": ["int16"]}``), or layers searched for
+        few bits as MOHAQ does (``{"*": ["int4", ("int4", "int8")]}``); bytes are a third
+        objective then.
+    lanes : int or mapping of str to int
+        As :func:`~deltaloom.generate` takes them, for weight accesses and cycles.
+    budget : int
+        Points that are measured, at the most.
+    progress : callable, optional
+        Told in a few words how far the search is.
+    """
+    for name, value in (("max_loss", max_loss), ("reference", reference)):
+        if value is not None and not math.isfinite(value):
+            raise DeltaloomError(f"Parameter {name} must be a finite number, not {value!r}")
+    if max_loss is not None and max_loss < 0:
+        raise DeltaloomError(f"Parameter max_loss must not be negative, not {max_loss!r}")
+    if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
+        raise DeltaloomError(f"Budget must be a positive integer, not {budget!r}")
+    space = Space(model, calibration, recipe, thresholds, widths)
+    folded = schedule(space.candidates.network, lanes)
+    runs = SharedRuns(folded)
+    measured: dict[Places, tuple[float, Candidate, int]] = {}
+
+    def measure(places: Places) -> tuple[float, ...]:
+        candidate = Candidate(space.network(places), runs)
+        error = checked(evaluate(candidate))
+        if not candidate.layers:
+            raise DeltaloomError("Function evaluate must run the model that it is given")
+        kept = sum(layer.operations.kept for layer in candidate.layers.values())
+        size = model_bytes(candidate.network)
+        stored = size.weights + size.biases + size.tables
+        measured[places] = error, candidate, stored
+        return (error, kept, stored) if widths else (error, kept)
+
+    start = tuple((0, 0) for _ in space.dimensions)
+    first = measure(start)
+    reference = first[0] if reference is None else reference
+    limit = math.inf if max_loss is None else max(first[0], reference + max_loss)
+    known = {start: first}
+    found = search(
+        space.dimensions,
+        lambda places: known[places] if places in known else measure(places),
+        limit=limit,
+        budget=budget,
+        progress=progress,
+    )
+    front = {each.places for each in pareto_front(found, lambda each: each.costs)}
+    if progress:
+        progress(f"Counting cycles of {len(front)} points")
+    inputs = measured[start][1].inputs
+    points = {
+        each.places: space.point(each.places, *measured[each.places], folded, inputs)
+        if each.places in front
+        else space.point(each.places, *measured[each.places])
+        for each in found
+    }
+    return Exploration(
+        points=tuple(points.values()),
+        front=tuple(sorted((points[p] for p in front), key=lambda p: (p.error, p.bytes))),
+        reference=reference,
+        lanes={layer.layer.name: layer.lanes for layer in folded.layers},
+    )
+
+
+class Space:
+    """What is searched, and the models of its points."""
+
+    def __init__(
+        self,
+        model: Any,
+        calibration: Any,
+        recipe: Recipe | None,
+        thresholds: Mapping[str, Sequence[int]] | None,
+        widths: Mapping[str, Sequence[Width]] | None,
+    ):
+        self.candidates: Frozen
+        if isinstance(model, QuantizedModel):
+            if calibration is not None or recipe is not None or widths:
+                raise DeltaloomError(
+                    "Model in integers must be explored without calibration, recipe and widths: "
+                    "it has its own"
+                )
+            self.recipe = None
+            self.candidates = Frozen(model.network)
+        else:
+            self.recipe = recipe or Recipe(skip="delta")
+            if self.recipe.skip != "delta":
+                raise DeltaloomError(
+                    f"Recipe skip must be 'delta' for a search of thresholds, not "
+                    f"'{self.recipe.skip}'"
+                )
+            network: Network = read_network(model, calibration)
+            self.candidates = Quantized(network, calibration, self.recipe)
+        self.dimensions = dimensions(self.candidates.network, thresholds, widths)
+
+    def network(self, places: Places) -> IntegerNetwork:
+        """The integer network of a point."""
+        if isinstance(self.candidates, Quantized):
+            recipe = recipe_of(self.recipe, self.dimensions, places)
+            return self.candidates.network_of(recipe)
+        return self.candidates.with_thresholds(thresholds_of(self.dimensions, places))
+
+    def point(
+        self,
+        places: Places,
+        error: float,
+        candidate: Candidate,
+        stored: int,
+        folded: Schedule | None = None,
+        inputs: Sequence[np.ndarray] = (),
+    ) -> Point:
+        """A point of the result; with its cycles if they are asked for."""
+        model = QuantizedModel(candidate.network)
+        spent = None if folded is None else cycles_of(model, folded, inputs)
+        recipe = self.recipe and recipe_of(self.recipe, self.dimensions, places)
+        return Point(
+            error=error,
+            thresholds=thresholds_of(self.dimensions, places),
+            recipe=recipe,
+            model=model,
+            activity=Activity(candidate.layers, spent),
+            bytes=stored,
+        )
+
+
+def cycles_of(model: QuantizedModel, folded: Schedule, inputs: Sequence[np.ndarray]) -> float:
+    """Cycles a timestep of the first sequences."""
+    lengths = np.cumsum([len(x) for x in inputs])
+    count = int(np.searchsorted(lengths, CYCLE_STEPS)) + 1
+    sequences = model.quantize_input(list(inputs[:count]))
+    traces = golden.run(model.network, sequences, trace=True).traces
+    same = schedule(model.network, {layer.layer.name: layer.lanes for layer in folded.layers})
+    steps = [len(sequence) for sequence in sequences]
+    delivered = cycles.predict(model.network, same, traces, steps).delivered
+    return (int(delivered[-1]) + 1) / sum(steps)
+
+
+def checked(error: Any) -> float:
+    """An error, if it is one."""
+    try:
+        found = float(error)
+    except (TypeError, ValueError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise DeltaloomError(
+            f"Function evaluate must return a finite number, lower is better, not {error!r}"
+        )
+    return found
