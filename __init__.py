@@ -14,6 +14,7 @@ from .compiler.errors import (
 )
 from .compiler.recipe import Recipe
 from .design import Check, Design, generate
+from .exploration import Exploration, Point, explore
 from .model import QuantizedModel, load, prepare, quantize
 from .project import open_design
 from .searches import sensitivity, sweep
@@ -24,13 +25,16 @@ __all__ = [
     "DeltaloomError",
     "Design",
     "DoesNotFitError",
+    "Exploration",
     "MismatchError",
     "ModelFileError",
+    "Point",
     "QuantizedModel",
     "Recipe",
     "Run",
     "ToolMissingError",
     "UnsupportedError",
+    "explore",
     "frames",
     "generate",
     "load",

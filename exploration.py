@@ -17,24 +17,24 @@ from .compiler.artifact import model_bytes
 from .compiler.errors import DeltaloomError
 from .compiler.evaluate import as_sequences
 from .compiler.integer import IntegerNetwork
-from .compiler.network import Network
 from .compiler.recipe import Recipe
 from .compiler.schedule import DEFAULT_LANES, Schedule, schedule
-from .model import QuantizedModel, read_network
+from .compiler.states import LoadedStates
+from .model import QuantizedModel, recipe_or_default
 from .search.candidates import Frozen, Quantized
-from .search.combine import search
+from .search.combine import Places, search
 from .search.front import pareto_front
-from .search.space import Places, Width, dimensions, recipe_of, thresholds_of
+from .search.space import LEAST_SHARE, Width, dimensions, recipe_of, thresholds_of
+from .search.trials import Evaluate, loss_of
+from .searches import trials_of
 from .sim import cycles, golden
-from .sim.activity import Activity, LayerActivity
+from .sim.activity import Activity, LayerActivity, rows_of
 from .sim.shared_runs import SharedRuns
 
 __all__ = ["Exploration", "Point", "explore"]
 
 CYCLE_STEPS = 1000
 """Timesteps, or a sequence more, that the cycles of a point are counted over."""
-
-Evaluate = Callable[[QuantizedModel], float]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Point:
         the exact cycle model, over the first sequences of these runs; points of the front alone
         have them.
     bytes : int
-        Of weights, biases and tables.
+        Of weights.
     """
 
     error: float
@@ -106,8 +106,8 @@ class Exploration:
     points : tuple of Point
         All that was measured, in order; the first one is the recipe as it was given.
     front : tuple of Point
-        Those that none other beats in error and operations, nor in bytes if widths were searched;
-        the least error first.
+        Of those within the search's loss, the ones that none other beats in error and operations,
+        and in bytes if widths were searched; the least error first.
     reference : float
         Error that losses are counted from.
     lanes : dict of str to int
@@ -136,16 +136,20 @@ class Exploration:
         DeltaloomError
             If there is no such point.
         """
-        within = [p for p in self.points if p.error <= self.reference + max_loss]
+        within = [p for p in self.points if at_most(p.error, self.reference + max_loss)]
         within.sort(key=lambda point: (-point.operations_eliminated, point.error))
-        allowed = None if confirm is None else checked(confirm(self.points[0].model)) + max_loss
-        for point in within:
-            if confirm is None or checked(confirm(point.model)) <= allowed:
-                return point
+        if confirm is None:
+            confirmed = iter(within)
+        else:
+            allowed = loss_of(confirm, self.points[0].model) + max_loss
+            confirmed = (p for p in within if at_most(loss_of(confirm, p.model), allowed))
+        for point in confirmed:
+            return point
         least = min(point.error for point in self.points)
         raise DeltaloomError(
             f"Loss must be at least {least - self.reference:g} for one of the "
-            f"{len(self.points)} points" + (" that is confirmed" if confirm else "")
+            f"{len(self.points)} points"
+            + (" that is confirmed" if confirm else "")
             + f", not {max_loss:g}"
         )
 
@@ -232,14 +236,17 @@ class Candidate(QuantizedModel):
         self.layers: dict[str, LayerActivity] = {}
         self.inputs: list[np.ndarray] = []
 
-    def integer(self, x: Any) -> np.ndarray | list[np.ndarray]:
-        """As of any quantized model."""
-        outputs, layers = self._runs.run(self.network, self.quantize_input(x))
-        for name, found in layers.items():
-            self.layers[name] = self.layers[name] + found if name in self.layers else found
+    def quantize_input(self, x: Any) -> list[np.ndarray]:
+        """As of any quantized model; the first sequences are noted."""
         if sum(map(len, self.inputs)) < CYCLE_STEPS:
             self.inputs += as_sequences(x, self.network.input_size)
-        return self.shape_outputs(outputs, x)
+        return super().quantize_input(x)
+
+    def _golden(self, sequences: list[np.ndarray], states: LoadedStates | None) -> golden.GoldenRun:
+        run, layers = self._runs.run(self.network, sequences, states)
+        for name, found in layers.items():
+            self.layers[name] = self.layers[name] + found if name in self.layers else found
+        return run
 
 
 def explore(
@@ -252,6 +259,7 @@ def explore(
     reference: float | None = None,
     thresholds: Mapping[str, Sequence[int]] | None = None,
     widths: Mapping[str, Sequence[Width]] | None = None,
+    states: Any = None,
     lanes: int | Mapping[str, int] = DEFAULT_LANES,
     budget: int = 500,
     progress: Callable[[str], None] | None = None,
@@ -260,7 +268,8 @@ def explore(
 
     Candidate thresholds of every operand are measured alone, then combined, and kept on a Pareto
     front of error against operations; :func:`~deltaloom.search.combine.search` says how. What a
-    layer gave for the same input and the same thresholds is not computed twice.
+    layer gave for the same input and the same thresholds is not computed twice. Operands with
+    less than a hundredth of all operations stay as the recipe has them.
 
     Thresholds that are chosen on few data fit these data too well. Choose them on a validation
     part, not on the test part; with hundreds of points, let :meth:`Exploration.best` confirm its
@@ -290,6 +299,8 @@ def explore(
         widths, a path may be skipped to 16 bits (``{"*": ["int16"]}``), or layers searched for
         few bits as MOHAQ does (``{"*": ["int4", ("int4", "int8")]}``); bytes are a third
         objective then.
+    states : mapping of str to mapping of str to array, optional
+        As :func:`~deltaloom.quantize` takes it: what the calibration's sequences start from.
     lanes : int or mapping of str to int
         As :func:`~deltaloom.generate` takes them, for weight accesses and cycles.
     budget : int
@@ -304,35 +315,38 @@ def explore(
         raise DeltaloomError(f"Parameter max_loss must not be negative, not {max_loss!r}")
     if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
         raise DeltaloomError(f"Budget must be a positive integer, not {budget!r}")
-    space = Space(model, calibration, recipe, thresholds, widths)
+    space = Space(model, calibration, recipe, states, thresholds, widths)
     folded = schedule(space.candidates.network, lanes)
     runs = SharedRuns(folded)
     measured: dict[Places, tuple[float, Candidate, int]] = {}
 
     def measure(places: Places) -> tuple[float, ...]:
         candidate = Candidate(space.network(places), runs)
-        error = checked(evaluate(candidate))
+        error = loss_of(evaluate, candidate)
         if not candidate.layers:
             raise DeltaloomError("Function evaluate must run the model that it is given")
         kept = sum(layer.operations.kept for layer in candidate.layers.values())
-        size = model_bytes(candidate.network)
-        stored = size.weights + size.biases + size.tables
+        stored = model_bytes(candidate.network).weights
         measured[places] = error, candidate, stored
         return (error, kept, stored) if widths else (error, kept)
 
     start = tuple((0, 0) for _ in space.dimensions)
     first = measure(start)
     reference = first[0] if reference is None else reference
-    limit = math.inf if max_loss is None else max(first[0], reference + max_loss)
+    limit = math.inf
+    if max_loss is not None:
+        limit = max(first[0], reference + max_loss) * (1 + 1e-9)  # as in at_most
     known = {start: first}
+    shares = shares_of(measured[start][1])
     found = search(
-        space.dimensions,
+        [each if shares[each.name] >= LEAST_SHARE else each.fixed for each in space.dimensions],
         lambda places: known[places] if places in known else measure(places),
         limit=limit,
         budget=budget,
         progress=progress,
     )
-    front = {each.places for each in pareto_front(found, lambda each: each.costs)}
+    within = [each for each in found if each.error <= limit]
+    front = {each.places for each in pareto_front(within, lambda each: each.costs)}
     if progress:
         progress(f"Counting cycles of {len(front)} points")
     inputs = measured[start][1].inputs
@@ -358,35 +372,44 @@ class Space:
         model: Any,
         calibration: Any,
         recipe: Recipe | None,
+        states: Any,
         thresholds: Mapping[str, Sequence[int]] | None,
         widths: Mapping[str, Sequence[Width]] | None,
     ):
-        self.candidates: Frozen
+        self.candidates: Frozen | Quantized
+        self.recipe: Recipe | None
         if isinstance(model, QuantizedModel):
-            if calibration is not None or recipe is not None or widths:
+            if calibration is not None or recipe is not None or states is not None or widths:
                 raise DeltaloomError(
-                    "Model in integers must be explored without calibration, recipe and widths: "
-                    "it has its own"
+                    "Model in integers must be explored without calibration, recipe, states and "
+                    "widths: it has its own"
                 )
             self.recipe = None
             self.candidates = Frozen(model.network)
         else:
-            self.recipe = recipe or Recipe(skip="delta")
+            self.recipe = Recipe(skip="delta") if recipe is None else recipe_or_default(recipe)
             if self.recipe.skip != "delta":
                 raise DeltaloomError(
                     f"Recipe skip must be 'delta' for a search of thresholds, not "
                     f"'{self.recipe.skip}'"
                 )
-            network: Network = read_network(model, calibration)
-            self.candidates = Quantized(network, calibration, self.recipe)
+            self.trials = trials_of(model, calibration, None, states)
+            self.candidates = Quantized(self.trials, self.recipe)
         self.dimensions = dimensions(self.candidates.network, thresholds, widths)
 
     def network(self, places: Places) -> IntegerNetwork:
         """The integer network of a point."""
         if isinstance(self.candidates, Quantized):
-            recipe = recipe_of(self.recipe, self.dimensions, places)
+            recipe = self.recipe_of(places)
+            assert recipe is not None
             return self.candidates.network_of(recipe)
         return self.candidates.with_thresholds(thresholds_of(self.dimensions, places))
+
+    def recipe_of(self, places: Places) -> Recipe | None:
+        """The recipe of a point; None for an integer model."""
+        if self.recipe is None:
+            return None
+        return recipe_of(self.recipe, self.trials.network, self.dimensions, places)
 
     def point(
         self,
@@ -398,13 +421,12 @@ class Space:
         inputs: Sequence[np.ndarray] = (),
     ) -> Point:
         """A point of the result; with its cycles if they are asked for."""
-        model = QuantizedModel(candidate.network)
+        model = QuantizedModel(candidate.network, self.recipe_of(places))
         spent = None if folded is None else cycles_of(model, folded, inputs)
-        recipe = self.recipe and recipe_of(self.recipe, self.dimensions, places)
         return Point(
             error=error,
             thresholds=thresholds_of(self.dimensions, places),
-            recipe=recipe,
+            recipe=self.recipe_of(places),
             model=model,
             activity=Activity(candidate.layers, spent),
             bytes=stored,
@@ -423,14 +445,19 @@ def cycles_of(model: QuantizedModel, folded: Schedule, inputs: Sequence[np.ndarr
     return (int(delivered[-1]) + 1) / sum(steps)
 
 
-def checked(error: Any) -> float:
-    """An error, if it is one."""
-    try:
-        found = float(error)
-    except (TypeError, ValueError):
-        found = math.nan
-    if not math.isfinite(found):
-        raise DeltaloomError(
-            f"Function evaluate must return a finite number, lower is better, not {error!r}"
-        )
-    return found
+def shares_of(candidate: Candidate) -> dict[str, float]:
+    """By ``layer.operand``, its share of all operations that a candidate was asked for."""
+    dense = {
+        f"{layer.name}.{operand.name}": candidate.layers[layer.name].columns[operand.name].total
+        * rows_of(layer, operand)
+        * operand.dense_entries
+        / operand.size
+        for layer in candidate.network.computing
+        for operand in layer.operands
+    }
+    return {name: count / sum(dense.values()) for name, count in dense.items()}
+
+
+def at_most(error: float, bound: float) -> bool:
+    """Whether an error is within a bound, which a sum of rounded numbers may miss by a hair."""
+    return error <= bound or math.isclose(error, bound)

@@ -21,7 +21,7 @@ from .compiler.pwl import worst_error
 from .compiler.quantize import quantize as quantize_network
 from .compiler.recipe import Recipe
 from .compiler.schedule import DEFAULT_LANES, schedule
-from .compiler.states import load_states, quantize_states
+from .compiler.states import LoadedStates, load_states, quantize_states
 from .compiler.stream_values import check_indices
 from .sim import activity, cycles, golden
 from .sim.activity import Activity
@@ -106,7 +106,7 @@ class QuantizedModel:
         """Outputs, and the states that the sequences leave; takes what the call takes."""
         sequences = self.quantize_input(x)
         given, cut = quantize_states(self.network, states, len(sequences))
-        found = golden.run(self.network, sequences, given)
+        found = self._golden(sequences, given)
         integers = self.shape_outputs(found.outputs, x)
         return ModelRun(
             outputs=self.to_float(integers),
@@ -123,7 +123,11 @@ class QuantizedModel:
         """
         sequences = self.quantize_input(x)
         given = load_states(self.network, states, len(sequences))
-        return self.shape_outputs(golden.run(self.network, sequences, given).outputs, x)
+        return self.shape_outputs(self._golden(sequences, given).outputs, x)
+
+    def _golden(self, sequences: list[np.ndarray], states: LoadedStates | None) -> golden.GoldenRun:
+        """What all that the model gives comes from."""
+        return golden.run(self.network, sequences, states)
 
     def states_to_float(
         self, states: Mapping[str, Mapping[str, np.ndarray]]

@@ -11,6 +11,7 @@ __all__ = ["NAMES", "main"]
 NAMES = (
     *("utilization", "frequency", "generate_time", "golden_speed", "simulators"),
     *("small", "cells", "size", "digits", "digits_ptq", "digits_trained", "training_speed"),
+    "delta_search",
     "encodings",
 )
 

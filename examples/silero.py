@@ -23,7 +23,7 @@ import deltaloom as dl
 from deltaloom.bench.data import russian_speech, silero_weights
 from deltaloom.cli_display import DONE, FAILED, Progress, by_layer, by_operand, complain, facts
 
-__all__ = ["Detector", "Encoder", "main", "recordings"]
+__all__ = ["LANES", "STATE_LIMIT", "Detector", "Encoder", "features", "main", "recordings"]
 
 LANES = {"lstm.0": 64, "head": 1}
 CHUNK, CONTEXT = 512, 64  # samples of a timestep, and of the one before that it sees again
@@ -113,18 +113,29 @@ def encode(encoder: Encoder, recording: np.ndarray) -> np.ndarray:
     return found
 
 
-@torch.no_grad()
-def run(progress: Progress) -> dict[str, Any]:
-    """Every step; the figures."""
+def features() -> tuple[Detector, list[np.ndarray], list[np.ndarray]]:
+    """The detector, and timesteps (time, 128) of recordings to calibrate on and to test with.
+
+    Raises
+    ------
+    DeltaloomError
+        If speech or weights are not there.
+    """
     encoder, detector = load()
-    progress.say("Encoding recordings")
     speech = russian_speech()
     chosen = np.random.default_rng(0).permutation(len(speech))[: CALIBRATION + TEST]
-    features = [
+    found = [
         encode(encoder, recording)
         for recording in recordings([speech[place] for place in chosen], seed=1)
     ]
-    calibration, test = features[:CALIBRATION], features[CALIBRATION:]
+    return detector, found[:CALIBRATION], found[CALIBRATION:]
+
+
+@torch.no_grad()
+def run(progress: Progress) -> dict[str, Any]:
+    """Every step; the figures."""
+    progress.say("Encoding recordings")
+    detector, calibration, test = features()
     progress.say("Quantizing to 8 bits")
     model = dl.quantize(
         detector, calibration, dl.Recipe(skip="zero", state_limits={"lstm.0.c": STATE_LIMIT})

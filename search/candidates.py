@@ -2,15 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from ..compiler.calibrate import calibrate
 from ..compiler.formats import LayerFormats
 from ..compiler.integer import IntegerLayer, IntegerNetwork
-from ..compiler.network import Network
-from ..compiler.quantize import plan_of, round_network, without_dead_parts
+from ..compiler.quantize import round_network
 from ..compiler.recipe import Recipe
-from ..compiler.recipe_names import check_recipe
+from .trials import Trials
 
 __all__ = ["Frozen", "Quantized"]
 
@@ -28,13 +25,20 @@ class Frozen:
 
     def __init__(self, network: IntegerNetwork):
         self.network = network
-        self._layers: dict[tuple, IntegerLayer] = {}
+        self._variants = _Variants()
 
     def with_thresholds(self, thresholds: Thresholds) -> IntegerNetwork:
         """The network with these thresholds; layers with equal ones are the same object."""
-        return self._changed(self.network, thresholds)
+        return self._variants.of(self.network, thresholds)
 
-    def _changed(self, network: IntegerNetwork, thresholds: Thresholds) -> IntegerNetwork:
+
+class _Variants:
+    """Layers with other thresholds, each made once."""
+
+    def __init__(self) -> None:
+        self._layers: dict[tuple, IntegerLayer] = {}
+
+    def of(self, network: IntegerNetwork, thresholds: Thresholds) -> IntegerNetwork:
         return IntegerNetwork(
             tuple(
                 self._layer(layer, thresholds.get(layer.name, {}))
@@ -52,28 +56,23 @@ class Frozen:
         return self._layers[key]
 
 
-class Quantized(Frozen):
+class Quantized:
     """A float network, quantized with other widths and thresholds.
-
-    It is calibrated once.
 
     Parameters
     ----------
-    network : Network
-        Float network.
-    calibration : array or list of arrays
-        As :func:`~deltaloom.compiler.quantize.quantize` takes it.
+    trials : Trials
+        The network and its calibration.
     recipe : Recipe
         What the recipes of all candidates have in common.
     """
 
-    def __init__(self, network: Network, calibration: Any, recipe: Recipe):
-        self._float = without_dead_parts(network)
-        check_recipe(recipe, self._float)
-        self._ranges = calibrate(self._float, calibration)
+    def __init__(self, trials: Trials, recipe: Recipe):
+        self._trials = trials
         self._rounded: dict[tuple, IntegerNetwork] = {}
         self._known: dict[str, list[tuple[LayerFormats, IntegerLayer]]] = {}
-        super().__init__(self.network_of(recipe))
+        self._variants = _Variants()
+        self.network = self.network_of(recipe)
 
     def network_of(self, recipe: Recipe) -> IntegerNetwork:
         """The network of a recipe that differs in paths and thresholds alone."""
@@ -85,10 +84,10 @@ class Quantized(Frozen):
             layer.name: {o.name: recipe.theta_of(layer.name, o.name) for o in layer.operands}
             for layer in base.computing
         }
-        return self._changed(base, thresholds)
+        return self._variants.of(base, thresholds)
 
     def _round(self, recipe: Recipe) -> IntegerNetwork:
-        plan = plan_of(self._float, self._ranges, recipe)
+        plan = self._trials.plan(recipe)
         return IntegerNetwork(
             tuple(
                 self._shared(layer, plan.cells[layer.name])

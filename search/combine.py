@@ -17,6 +17,9 @@ BEAM = 10
 TRIED = 6
 """Choices of a dimension that each of them is combined with, at the most."""
 
+STRIDE = 2
+"""Steps of a ladder from one that is measured alone to the next."""
+
 PATIENCE = 2
 """Steps of a ladder beyond the limit, one after the other, after which it is left."""
 
@@ -124,7 +127,11 @@ class _Search:
         base = self._at(self._base)
         for at, dimension in enumerate(self._dimensions):
             self._doing = f"{dimension.name} alone"
-            steps = [(w, s) for w, steps in enumerate(dimension.ladders) for s in range(len(steps))]
+            steps = [
+                (width, step)
+                for width, ladder in enumerate(dimension.ladders)
+                for step in (*range(0, len(ladder) - 1, STRIDE), len(ladder) - 1)
+            ]
             points = self._within([base, *self._climb(self._base, at, steps)])
             kept = pareto_front(points, lambda point: point.costs)
             kept.sort(key=lambda point: point.costs[1:], reverse=True)

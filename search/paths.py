@@ -1,13 +1,13 @@
 """What of a network can stay wide: inputs of matrix-vector products, and their weights."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from ..compiler.network import Network
 from ..compiler.recipe import OVERRIDES, Recipe
 from ..compiler.recipe_names import operand_names, shadowed
 
-__all__ = ["ACTIVATIONS", "WEIGHTS", "WIDE", "Part", "narrow_parts", "widened"]
+__all__ = ["ACTIVATIONS", "WEIGHTS", "WIDE", "Part", "narrow_parts", "widened", "with_widths"]
 
 WIDE, WIDE_BITS = "int16", 16
 ACTIVATIONS, WEIGHTS = "activations", "weights"
@@ -54,14 +54,19 @@ def narrow_parts(network: Network, recipe: Recipe) -> list[Part]:
 
 def widened(recipe: Recipe, network: Network, parts: Collection[Part]) -> Recipe:
     """The recipe with some parts at 16 bits; overrides that lose their effect are left out."""
+    return with_widths(recipe, network, dict.fromkeys(parts, WIDE))
+
+
+def with_widths(recipe: Recipe, network: Network, widths: Mapping[Part, str]) -> Recipe:
+    """The recipe with other widths of some parts; overrides that lose their effect are left out."""
     paths = {pattern: dict(overrides) for pattern, overrides in recipe.paths.items()}
-    for part in parts:
+    for part, width in widths.items():
         for name in part.names(network):
             overrides = paths.pop(name, {})
             if "scale" in overrides:  # from here on it is the last one, and so counts
                 layer, gate, operand = name.rsplit(".", 2)
                 overrides["scale"] = recipe.scale_kind(layer, f"{gate}.{operand}")
-            paths[name] = {**overrides, part.what: WIDE}
+            paths[name] = {**overrides, part.what: width}
     operands = operand_names(network)
     weights = [name for names in operands.values() for name in names]
     for what in OVERRIDES:

@@ -6,13 +6,27 @@ from fnmatch import fnmatchcase
 
 from ..compiler.errors import DeltaloomError
 from ..compiler.integer import IntegerLayer, IntegerNetwork, Skip
+from ..compiler.network import Network
 from ..compiler.recipe import Recipe
+from .paths import ACTIVATIONS, WEIGHTS, Part, with_widths
 
-__all__ = ["Choice", "Dimension", "Place", "dimensions", "ladder", "recipe_of", "thresholds_of"]
+__all__ = [
+    "LEAST_SHARE",
+    "Choice",
+    "Dimension",
+    "Place",
+    "dimensions",
+    "ladder",
+    "recipe_of",
+    "thresholds_of",
+]
 
-STEPS_AN_OCTAVE = 3
+STEPS_AN_OCTAVE = 6
 FINEST, COARSEST = 2, 1 << 6
 """Of the thresholds of 8 bits; wider formats have multiples of these."""
+
+LEAST_SHARE = 0.01
+"""Of all operations; an operand with fewer is left as it is."""
 
 Width = str | tuple[str, str]
 """Of the weights and the operand, or of each."""
@@ -57,6 +71,11 @@ class Dimension:
     @property
     def name(self) -> str:
         return f"{self.layer}.{self.operand}"
+
+    @property
+    def fixed(self) -> "Dimension":
+        """The same operand, left as the recipe has it."""
+        return replace(self, ladders=(self.ladders[0][:1],))
 
     def at(self, place: Place) -> Choice:
         width, step = place
@@ -156,19 +175,18 @@ def _bits(name: str, activations: str) -> int:
         raise DeltaloomError(f"Widths of {name} are unusable: {error}") from None
 
 
-def recipe_of(recipe: Recipe, dimensions: Iterable[Dimension], places: Iterable[Place]) -> Recipe:
-    """The recipe with what is chosen of each dimension."""
-    paths = dict(recipe.paths)
+def recipe_of(
+    recipe: Recipe, network: Network, dimensions: Iterable[Dimension], places: Iterable[Place]
+) -> Recipe:
+    """The recipe with what is chosen of each dimension of a float network."""
+    dimensions, places = tuple(dimensions), tuple(places)
+    widths = {}
     for dimension, place in zip(dimensions, places, strict=True):
         choice = dimension.at(place)
-        if choice.weights is not None:
-            # A pattern that is there already would keep its place, behind which others may follow.
-            paths.pop(f"{dimension.layer}.*.{dimension.operand}", None)
-            paths[f"{dimension.layer}.*.{dimension.operand}"] = {"weights": choice.weights}
-        if choice.activations is not None:
-            paths.pop(dimension.name, None)
-            paths[dimension.name] = {"activations": choice.activations}
-    return replace(recipe, theta=thresholds_of(dimensions, places), paths=paths)
+        given = {WEIGHTS: choice.weights, ACTIVATIONS: choice.activations}
+        widths |= {Part(dimension.name, what): w for what, w in given.items() if w is not None}
+    wanted = with_widths(recipe, network, widths)
+    return replace(wanted, theta=thresholds_of(dimensions, places))
 
 
 def thresholds_of(

@@ -19,7 +19,7 @@ from ..compiler.signal_noise import signal_to_noise
 from ..compiler.states import quantize_states
 from ..sim import activity, golden
 
-__all__ = ["Evaluate", "FloatModel", "Model", "Trials", "Wrap", "keep_thresholds"]
+__all__ = ["Evaluate", "FloatModel", "Model", "Trials", "Wrap", "keep_thresholds", "loss_of"]
 
 
 class Model(Protocol):
@@ -118,11 +118,16 @@ class Trials:
     def loss(self, model: Model) -> float:
         """What ``evaluate`` gives; raises DeltaloomError unless that is a number."""
         assert self._evaluate is not None
-        found = self._evaluate(model)
-        number = isinstance(found, int | float | np.integer | np.floating)
-        if not number or isinstance(found, bool) or not math.isfinite(found):
-            raise DeltaloomError(f"Evaluate must return a finite number, not {found!r}")
-        return float(found)
+        return loss_of(self._evaluate, model)
+
+
+def loss_of(evaluate: Evaluate, model: Model) -> float:
+    """What ``evaluate`` gives; raises DeltaloomError unless that is a number."""
+    found = evaluate(model)
+    number = isinstance(found, int | float | np.integer | np.floating)
+    if not number or isinstance(found, bool) or not math.isfinite(found):
+        raise DeltaloomError(f"Evaluate must return a finite number, not {found!r}")
+    return float(found)
 
 
 def keep_thresholds(recipe: Recipe, before: Plan, after: Plan) -> Recipe:

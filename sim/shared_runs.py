@@ -9,10 +9,12 @@ import numpy as np
 
 from ..compiler.integer import IntegerLayer, IntegerNetwork
 from ..compiler.schedule import Schedule
+from ..compiler.states import LoadedStates
 from ..compiler.streams import StreamLayer
 from ..compiler.wiring import INPUT
-from .activity import LayerActivity, measure_layer
-from .golden import Stream, padded, run_part
+from . import golden
+from .activity import LayerActivity, measure, measure_layer
+from .golden import GoldenRun, Stream, padded, run_part
 
 __all__ = ["SharedRuns"]
 
@@ -23,6 +25,7 @@ class _Kept(NamedTuple):
     """What a layer gave, and what it did for that."""
 
     stream: Stream
+    states: dict[str, np.ndarray]
     activity: LayerActivity | None
 
 
@@ -48,26 +51,39 @@ class SharedRuns:
         self._bytes = 0
 
     def run(
-        self, network: IntegerNetwork, sequences: Sequence[np.ndarray]
-    ) -> tuple[list[np.ndarray], dict[str, LayerActivity]]:
-        """Outputs of integer sequences, as the golden model gives them, and what layers did."""
+        self,
+        network: IntegerNetwork,
+        sequences: Sequence[np.ndarray],
+        states: LoadedStates | None = None,
+    ) -> tuple[GoldenRun, dict[str, LayerActivity]]:
+        """What the golden model gives, without traces, and what each layer did for it.
+
+        Runs that start from given states share nothing.
+        """
+        if states is not None:
+            run = golden.run(network, sequences, states, trace=True)
+            steps = [len(sequence) for sequence in sequences]
+            return run, measure(network, run.traces, steps, self._schedule).layers
         values, lengths = padded(network, sequences)
-        digest = blake2b(values, digest_size=16)
-        digest.update(lengths)
+        digest = blake2b(values.tobytes(), digest_size=16)
+        digest.update(lengths.tobytes())
         keys: dict[str, tuple] = {INPUT: (digest.digest(), values.shape)}
         streams: dict[str, Stream] = {INPUT: (values, lengths)}
-        found = {}
+        finals, found = {}, {}
         for layer in network.layers:
             self._layers[id(layer)] = layer
             key = (id(layer), *(keys[source] for source in network.sources[layer.name]))
             kept = self._kept.pop(key, None) or self._run(network, layer, streams)
             self._kept[key] = kept
             keys[layer.name], streams[layer.name] = key, kept.stream
+            if kept.states:
+                finals[layer.name] = kept.states
             if kept.activity is not None:
                 found[layer.name] = kept.activity
         self._forget()
         values, lengths = streams[network.layers[-1].name]
-        return [values[:length, place] for place, length in enumerate(lengths)], found
+        outputs = [values[:length, place] for place, length in enumerate(lengths)]
+        return GoldenRun(outputs, finals, {}), found
 
     def _run(
         self, network: IntegerNetwork, layer: IntegerLayer | StreamLayer, streams: dict[str, Stream]
@@ -75,12 +91,12 @@ class SharedRuns:
         stream, found = run_part(network, layer, streams, trace=True)
         self._bytes += stream[0].nbytes
         if found is None:
-            return _Kept(stream, None)
+            return _Kept(stream, {}, None)
         assert isinstance(layer, IntegerLayer)
         assert found.trace is not None
-        # A cell gives as many timesteps as it takes.
-        steps = int(stream[1].sum())
-        return _Kept(stream, measure_layer(layer, found.trace, steps, self._schedule.of(layer.name)))
+        steps = int(stream[1].sum())  # a cell gives as many timesteps as it takes
+        activity = measure_layer(layer, found.trace, steps, self._schedule.of(layer.name))
+        return _Kept(stream, found.states, activity)
 
     def _forget(self) -> None:
         while self._bytes > self._capacity and len(self._kept) > 1:
