@@ -180,7 +180,7 @@ def recipe_of(
 ) -> Recipe:
     """The recipe with what is chosen of each dimension of a float network."""
     dimensions, places = tuple(dimensions), tuple(places)
-    widths = {}
+    widths: dict[Part, str] = {}
     for dimension, place in zip(dimensions, places, strict=True):
         choice = dimension.at(place)
         given = {WEIGHTS: choice.weights, ACTIVATIONS: choice.activations}

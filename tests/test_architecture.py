@@ -20,7 +20,6 @@ MAY_IMPORT = {
     "compiler": {"compiler"},
     "sim": {"compiler", "sim"},
     "hw": {"compiler", "hw"},
-    "search": {"compiler", "sim", "search"},
     "boards": {"compiler", "hw", "boards"},
     "training": {"compiler", "sim", "training"},
     "search": {"compiler", "sim", "search", "plots"},
