@@ -14,9 +14,10 @@ from .compiler.errors import (
 )
 from .compiler.recipe import Recipe
 from .design import Check, Design, generate
-from .exploration import Exploration, Point, explore
+from .explorer import explore
 from .model import QuantizedModel, load, prepare, quantize
 from .project import open_design
+from .search.exploration import Exploration, Point
 from .searches import sensitivity, sweep
 from .sim.result import Run
 

@@ -18,6 +18,7 @@ from .boards import catalogue
 from .cli_command import INPUT_HELP, Answer, Argument, Command, argument
 from .cli_data import read_labelled, read_sequences, write_outputs
 from .cli_display import DONE, FAILED, INTERRUPTED, Progress, complain, plain
+from .cli_explore import EXPLORE, lanes
 from .cli_searches import SEARCHES
 from .compiler.errors import DeltaloomError
 from .compiler.schedule import DEFAULT_LANES
@@ -113,14 +114,6 @@ def evaluate(options: argparse.Namespace, progress: Progress) -> Answer:
     return Answer({**data, "activity": activity.to_dict()}, tables)
 
 
-def lanes(value: str) -> int | dict[str, int]:
-    """``16``, or ``gru.0=14,head=2``."""
-    if "=" not in value:
-        return int(value)
-    pairs = (part.split("=") for part in value.split(","))
-    return {name.strip(): int(count) for name, count in pairs}
-
-
 MODEL = argument("model", metavar="MODEL.safetensors", help="what `deltaloom quantize` wrote")
 FOLDER = argument("folder", help="what `deltaloom generate` wrote")
 SEED = argument("--seed", type=int, help="seed of what is random", default=1)
@@ -156,6 +149,7 @@ COMMANDS: dict[Command, list[Argument]] = {
         argument("--data", required=True, metavar="D.npz", help=INPUT_HELP + ", and labels"),
         argument("--lanes", type=lanes, help="of the cycle model; as for generate"),
     ],
+    **EXPLORE,
 }
 
 

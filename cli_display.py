@@ -14,6 +14,7 @@ from rich.table import Table
 
 from .boards.catalogue import Board
 from .compiler.errors import DoesNotFitError, MismatchError
+from .search.exploration import Exploration, Point, point_row
 from .search.skipping import Skipping
 from .sim.activity import Activity, LayerActivity
 
@@ -28,6 +29,7 @@ __all__ = [
     "by_layer",
     "by_operand",
     "complain",
+    "exploration_tables",
     "facts",
     "layer_table",
     "plain",
@@ -81,6 +83,10 @@ class Progress:
         """A step begins."""
         self.status.update(escape(text))
         self.console.print(f"[dim]{time.strftime('%H:%M:%S')}[/] {escape(text)}")
+
+    def show(self, text: str) -> None:
+        """How far a step is: on a terminal alone, in the place of what was shown before."""
+        self.status.update(escape(text))
 
     def step(self, name: str, done: bool | None) -> None:
         """A step begins (False), ends (True), or needs no run (None)."""
@@ -236,6 +242,14 @@ def skipping_table(skipping: Skipping) -> Table:
 def text_table(title: str, lines: list[tuple[str, ...]]) -> Table:
     """A table whose first line has the titles and whose cells are text already."""
     return table(title, lines[0], lines[1:])
+
+
+def exploration_tables(found: Exploration, best: Point) -> list[Table]:
+    """The front of a search for thresholds, and the point that was chosen."""
+    titles, *rows = found.table()
+    front = table("Pareto front", titles[:-1], [row[:-1] for row in rows])
+    chosen = dict(zip(titles, point_row(best), strict=True))
+    return [front, facts(f"Best of {len(found.points)} points", chosen)]
 
 
 def board_table(boards: list[Board]) -> Table:

@@ -27,10 +27,10 @@ def pareto_front(points: Iterable[Point], costs: Callable[[Point], Costs]) -> li
 
 def ranked(points: Iterable[Point], costs: Callable[[Point], Costs]) -> list[Point]:
     """All points, front after front: those of the first, those only it dominates, and so on."""
-    left, found = list(points), []
+    left, found = list(enumerate(points)), []
     while left:
-        front = pareto_front(left, costs)
-        found += front
-        chosen = {id(point) for point in front}
-        left = [point for point in left if id(point) not in chosen]
+        front = pareto_front(left, lambda each: costs(each[1]))
+        found += [point for _, point in front]
+        chosen = {place for place, _ in front}
+        left = [each for each in left if each[0] not in chosen]
     return found

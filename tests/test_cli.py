@@ -246,6 +246,27 @@ def test_evaluate(call, shared):
     assert "weight" in call(*words[:-1])[1]
 
 
+def test_explore(call, shared, tmp_path):
+    words = ["explore", f"{shared / 'module.py'}:make", "--calibration", shared / "x.npz"]
+    words += ["--evaluate", shared / "labelled.npz", "--max-loss", "0.5", "--budget", "12"]
+    words += ["--confirm", shared / "labelled.npz", "--widths", "int16,int4/int6"]
+    status, found, _ = call(*words, "-o", tmp_path / "found", "--json")
+    assert status == 0
+    assert found["measured"] == 12
+    assert found["best"]["error"] <= found["reference"] + 0.5
+    assert (
+        json.loads((tmp_path / "found" / "exploration.json").read_text())["best"] == found["best"]
+    )
+    model = deltaloom.load(tmp_path / "found" / "model.safetensors")
+    x, labels = read_labelled(str(shared / "labelled.npz"))
+    assert 1 - model.accuracy(x, labels) == found["best"]["error"]
+    status, text, _ = call(*words, "-o", tmp_path / "found")
+    assert status == 0
+    assert "Pareto front" in text
+    recipe = deltaloom.Recipe.load(tmp_path / "found" / "recipe.toml")
+    assert recipe.skip == "delta"
+
+
 def test_version_and_module():
     words = [sys.executable, "-m", "deltaloom", "--version"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import plots
 from .compiler.artifact import model_bytes
 from .compiler.errors import DeltaloomError
 from .compiler.evaluate import as_sequences
@@ -23,6 +18,7 @@ from .compiler.states import LoadedStates
 from .model import QuantizedModel, recipe_or_default
 from .search.candidates import Frozen, Quantized
 from .search.combine import Places, search
+from .search.exploration import Exploration, Point
 from .search.front import pareto_front
 from .search.space import LEAST_SHARE, Width, dimensions, recipe_of, thresholds_of
 from .search.trials import Evaluate, loss_of
@@ -31,200 +27,10 @@ from .sim import cycles, golden
 from .sim.activity import Activity, LayerActivity, rows_of
 from .sim.shared_runs import SharedRuns
 
-__all__ = ["Exploration", "Point", "explore"]
+__all__ = ["explore"]
 
 CYCLE_STEPS = 1000
 """Timesteps, or a sequence more, that the cycles of a point are counted over."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """A combination of thresholds, and of widths if these were searched too.
-
-    Parameters
-    ----------
-    error : float
-        As ``evaluate`` gave it.
-    thresholds : dict of str to dict of str to int
-        By layer and operand.
-    recipe : Recipe, optional
-        What quantizes the model to this point; None where an integer model was explored.
-    model : QuantizedModel
-        The model itself.
-    activity : Activity
-        What was left out of the runs that ``evaluate`` made. Its cycles a timestep are those of
-        the exact cycle model, over the first sequences of these runs; points of the front alone
-        have them.
-    bytes : int
-        Of weights.
-    """
-
-    error: float
-    thresholds: dict[str, dict[str, int]]
-    recipe: Recipe | None
-    model: QuantizedModel
-    activity: Activity
-    bytes: int
-
-    @property
-    def operations_eliminated(self) -> float:
-        """Share of the multiply-accumulates that were left out."""
-        return self.activity.operations.eliminated
-
-    @property
-    def weight_accesses_eliminated(self) -> float:
-        """Share of the reads of weight memories that were left out."""
-        words = self.activity.words
-        assert words is not None
-        return words.eliminated
-
-    @property
-    def cycles(self) -> float | None:
-        """Clock cycles a timestep; points of the front alone have them."""
-        return self.activity.cycles
-
-    def to_dict(self) -> dict[str, Any]:
-        """For programs and reports."""
-        paths = {} if self.recipe is None else self.recipe.paths
-        return {
-            "error": self.error,
-            "operations_eliminated": self.operations_eliminated,
-            "weight_accesses_eliminated": self.weight_accesses_eliminated,
-            "cycles_a_timestep": self.cycles,
-            "bytes": self.bytes,
-            "thresholds": self.thresholds,
-            "paths": {name: dict(values) for name, values in paths.items()},
-        }
-
-
-@dataclass(frozen=True)
-class Exploration:
-    """What a search found.
-
-    Parameters
-    ----------
-    points : tuple of Point
-        All that was measured, in order; the first one is the recipe as it was given.
-    front : tuple of Point
-        Of those within the search's loss, the ones that none other beats in error and operations,
-        and in bytes if widths were searched; the least error first.
-    reference : float
-        Error that losses are counted from.
-    lanes : dict of str to int
-        By layer: lanes that weight accesses and cycles were counted for.
-    """
-
-    points: tuple[Point, ...]
-    front: tuple[Point, ...]
-    reference: float
-    lanes: dict[str, int]
-
-    def best(self, max_loss: float, confirm: Evaluate | None = None) -> Point:
-        """The point that leaves out the most operations within a loss.
-
-        Parameters
-        ----------
-        max_loss : float
-            By which its error may exceed the reference.
-        confirm : callable, optional
-            As ``evaluate``, on other data. Of hundreds of points some are good by chance on the
-            data that chose them; each is confirmed in its turn, until one loses no more on these
-            data either, against the first point.
-
-        Raises
-        ------
-        DeltaloomError
-            If there is no such point.
-        """
-        within = [p for p in self.points if at_most(p.error, self.reference + max_loss)]
-        within.sort(key=lambda point: (-point.operations_eliminated, point.error))
-        if confirm is None:
-            confirmed = iter(within)
-        else:
-            allowed = loss_of(confirm, self.points[0].model) + max_loss
-            confirmed = (p for p in within if at_most(loss_of(confirm, p.model), allowed))
-        for point in confirmed:
-            return point
-        least = min(point.error for point in self.points)
-        raise DeltaloomError(
-            f"Loss must be at least {least - self.reference:g} for one of the "
-            f"{len(self.points)} points"
-            + (" that is confirmed" if confirm else "")
-            + f", not {max_loss:g}"
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """For programs and reports: the front whole, of all other points the figures."""
-        return {
-            "reference": self.reference,
-            "lanes": self.lanes,
-            "measured": len(self.points),
-            "front": [point.to_dict() for point in self.front],
-            "points": [
-                {
-                    "error": point.error,
-                    "operations_eliminated": point.operations_eliminated,
-                    "bytes": point.bytes,
-                }
-                for point in self.points
-            ],
-        }
-
-    def to_json(self) -> str:
-        """The dictionary as one JSON text."""
-        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
-
-    def table(self) -> str:
-        """The front in Markdown."""
-        lines = [
-            "| error | operations eliminated | weight accesses eliminated | cycles a timestep | "
-            "bytes | thresholds |",
-            "|---|---|---|---|---|---|",
-        ]
-        for point in self.front:
-            cells = [
-                f"{point.error:.6g}",
-                f"{point.operations_eliminated:.1%}",
-                f"{point.weight_accesses_eliminated:.1%}",
-                "-" if point.cycles is None else f"{point.cycles:.1f}",
-                f"{point.bytes:,}",
-                named(point),
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
-        return "\n".join(lines)
-
-    def draw(self, path: str | PathLike[str]) -> Path:
-        """Draw the front and all points as SVG, PNG or PDF."""
-
-        def series(label: str, points: Sequence[Point], line: bool) -> plots.Series:
-            shares = [100 * point.operations_eliminated for point in points]
-            return plots.Series(label, shares, [point.error for point in points], line)
-
-        front = sorted(self.front, key=lambda point: point.operations_eliminated)
-        panel = plots.Lines(
-            "Operations that thresholds eliminate",
-            "operations eliminated, %",
-            "error",
-            (
-                series("measured", self.points, False),
-                series("Pareto front", front, True),
-                series("as the recipe is", self.points[:1], False),
-            ),
-        )
-        return plots.draw(path, panel)
-
-
-def named(point: Point) -> str:
-    """Thresholds and widths of a point in one line."""
-    found = [
-        f"{layer}.{operand} {theta}"
-        for layer, operands in point.thresholds.items()
-        for operand, theta in operands.items()
-        if theta > 1
-    ]
-    for pattern, values in {} if point.recipe is None else point.recipe.paths.items():
-        found.append(f"{pattern} {'/'.join(map(str, values.values()))}")
-    return ", ".join(found) or "none"
 
 
 class Candidate(QuantizedModel):
@@ -456,8 +262,3 @@ def shares_of(candidate: Candidate) -> dict[str, float]:
         for operand in layer.operands
     }
     return {name: count / sum(dense.values()) for name, count in dense.items()}
-
-
-def at_most(error: float, bound: float) -> bool:
-    """Whether an error is within a bound, which a sum of rounded numbers may miss by a hair."""
-    return error <= bound or math.isclose(error, bound)
