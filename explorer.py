@@ -45,7 +45,7 @@ class Candidate(QuantizedModel):
     def quantize_input(self, x: Any) -> list[np.ndarray]:
         """As of any quantized model; the first sequences are noted."""
         if sum(map(len, self.inputs)) < CYCLE_STEPS:
-            self.inputs += as_sequences(x, self.network.input_size)
+            self.inputs.extend(as_sequences(x, self.network.input_size))
         return super().quantize_input(x)
 
     def _golden(self, sequences: list[np.ndarray], states: LoadedStates | None) -> golden.GoldenRun:
