@@ -66,6 +66,7 @@ def explore(
     thresholds: Mapping[str, Sequence[int]] | None = None,
     widths: Mapping[str, Sequence[Width]] | None = None,
     states: Any = None,
+    max_steps: int | None = None,
     lanes: int | Mapping[str, int] = DEFAULT_LANES,
     budget: int = 500,
     progress: Callable[[str], None] | None = None,
@@ -107,6 +108,8 @@ def explore(
         objective then.
     states : mapping of str to mapping of str to array, optional
         As :func:`~deltaloom.quantize` takes it: what the calibration's sequences start from.
+    max_steps : int, optional
+        As :func:`~deltaloom.quantize` takes it.
     lanes : int or mapping of str to int
         As :func:`~deltaloom.generate` takes them, for weight accesses and cycles.
     budget : int
@@ -121,7 +124,7 @@ def explore(
         raise DeltaloomError(f"Parameter max_loss must not be negative, not {max_loss!r}")
     if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
         raise DeltaloomError(f"Budget must be a positive integer, not {budget!r}")
-    space = Space(model, calibration, recipe, states, thresholds, widths)
+    space = Space(model, calibration, recipe, states, max_steps, thresholds, widths)
     folded = schedule(space.candidates.network, lanes)
     runs = SharedRuns(folded)
     measured: dict[Places, tuple[float, Candidate, int]] = {}
@@ -179,16 +182,18 @@ class Space:
         calibration: Any,
         recipe: Recipe | None,
         states: Any,
+        max_steps: int | None,
         thresholds: Mapping[str, Sequence[int]] | None,
         widths: Mapping[str, Sequence[Width]] | None,
     ):
         self.candidates: Frozen | Quantized
         self.recipe: Recipe | None
         if isinstance(model, QuantizedModel):
-            if calibration is not None or recipe is not None or states is not None or widths:
+            given = (calibration, recipe, states, max_steps, widths)
+            if any(argument is not None for argument in given):
                 raise DeltaloomError(
-                    "Model in integers must be explored without calibration, recipe, states and "
-                    "widths: it has its own"
+                    "Model in integers must be explored without calibration, recipe, states, "
+                    "max_steps and widths: it has its own"
                 )
             self.recipe = None
             self.candidates = Frozen(model.network)
@@ -199,7 +204,7 @@ class Space:
                     f"Recipe skip must be 'delta' for a search of thresholds, not "
                     f"'{self.recipe.skip}'"
                 )
-            self.trials = trials_of(model, calibration, None, states)
+            self.trials = trials_of(model, calibration, None, states, max_steps)
             self.candidates = Quantized(self.trials, self.recipe)
         self.dimensions = dimensions(self.candidates.network, thresholds, widths)
 
