@@ -11,7 +11,7 @@ __all__ = ["NAMES", "main"]
 NAMES = (
     *("utilization", "frequency", "generate_time", "golden_speed", "simulators"),
     *("small", "cells", "size", "digits", "digits_ptq", "digits_trained", "training_speed"),
-    "delta_search",
+    *("delta_search", "graphs"),
     "encodings",
 )
 

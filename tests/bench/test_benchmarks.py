@@ -12,6 +12,7 @@ from deltaloom.bench import (
     frequency,
     generate_time,
     golden_speed,
+    graphs,
     networks,
     simulators,
     size,
@@ -234,6 +235,22 @@ def test_cells_on_two_lanes(monkeypatch, tmp_path):
     monkeypatch.setattr(cells.flow, "synthesise", synthesise)
     rows = cells.figures(cells.measure(quiet))
     assert [row.what.split(":")[0] for row in rows] == [f"{name}, 3 to 3, 2 lanes" for name in kept]
+    assert all(row.met is None and row.measured.endswith("1,234 LUT4") for row in rows)
+
+
+def test_graphs_on_few_lanes(monkeypatch, tmp_path):
+    values = {"SIZE": 3, "LANES": 6, "TIMESTEPS": 7, "FRAMES": 2, "FRAME": (2, 3), "ENTRIES": 20}
+    for name, value in {**values, "HIDDEN": 2, "CHANNELS": 1, "FOLDER": tmp_path}.items():
+        monkeypatch.setattr(graphs, name, value)
+
+    def synthesise(component, board, folder):
+        Fragment.get(component, None)
+        return Cells(luts=1234)
+
+    monkeypatch.setattr(graphs.flow, "synthesise", synthesise)
+    monkeypatch.setattr(dl.Design, "simulate", simulate_in_the_model)
+    rows = graphs.figures(graphs.measure(quiet))
+    assert len(rows) == len(graphs.GRAPHS)
     assert all(row.met is None and row.measured.endswith("1,234 LUT4") for row in rows)
 
 
