@@ -1,16 +1,13 @@
 """The engine of a convolutional layer: channels on the lanes, pixels one after the other."""
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import memory, wiring
+from amaranth.hdl import Module, Mux
+from amaranth.lib import wiring
 
 from ..compiler.schedule import ENTRY_LATENCY
 from .conv_encoder import FrameEncoder
 from .conv_sequencer import WindowSequencer
 from .engine import Engine
-from .lanes import Lanes
-from .ram_style import ram_attributes
 from .receiver import Receiver
-from .weights import weight_memory
 
 __all__ = ["ConvolutionalEngine"]
 
@@ -67,48 +64,9 @@ class ConvolutionalEngine(Engine):
         self._connect_output(m, [gates], sequencer)
         return m
 
-    def _connect_lanes(self, m, encoders, tokens):
-        """List entries (cycle 1), their columns (3, 4), products (6) and sums (7)."""
-        schedule = self._schedule
-        entries = []
-        for name, encoder in zip("xh", encoders, strict=True):
-            entry = Signal(encoder.entry.shape(), name=f"{name}_entry", reset_less=True)
-            m.d.sync += entry.eq(encoder.entry)
-            entries.append(entry)
-        m.submodules.weights = weights = weight_memory(schedule)
-        read = weights.read_port()
-        address = Signal.like(read.addr, reset_less=True)
+    def _choose_entry(self, entries, token):
         x, h = entries
-        m.d.sync += address.eq(tokens[2].base + Mux(tokens[2].state, h.index, x.index))
+        return Mux(token.state, h.index, x.index), h.value
 
-        m.submodules.lanes = lanes = Lanes(schedule)
-        m.d.comb += [
-            read.addr.eq(address),
-            lanes.x_value.eq(x.value),
-            lanes.h_value.eq(h.value),
-            lanes.real.eq(tokens[2].real),
-            lanes.state.eq(tokens[2].state),
-            lanes.fold.eq(tokens[2].fold),
-            lanes.weights.eq(read.data),
-            lanes.valid.eq(tokens[6].valid),
-            lanes.zero.eq(tokens[6].zero),
-            lanes.load.eq(tokens[6].load),
-            lanes.product_state.eq(tokens[6].state),
-            lanes.product_fold.eq(tokens[6].fold),
-        ]
-        if schedule.keeps_sums:
-            m.submodules.kept = kept = memory.Memory(
-                shape=len(lanes.sums),
-                depth=max(2, schedule.slots),
-                init=[],
-                attrs=ram_attributes(schedule.slots, schedule.target),
-            )
-            load, store = kept.read_port(), kept.write_port()
-            m.d.comb += [
-                load.addr.eq(tokens[5].slot),
-                lanes.kept.eq(load.data),
-                store.addr.eq(tokens[7].slot),
-                store.data.eq(lanes.sums),
-                store.en.eq(tokens[7].store),
-            ]
-        return lanes
+    def _slot(self, token):
+        return token.slot

@@ -198,16 +198,7 @@ class Engine(wiring.Component):
             entry = Signal(encoder.entry.shape(), name=name, reset_less=True)
             m.d.sync += entry.eq(encoder.entry)
             entries.append(entry)
-        x = entries[0]
-        column, awaited = x.index, x.value
-        if entries[1:]:
-            stages = [stage.stage for stage in schedule.stages]
-            walked = [entries[stage.awaited or 0] for stage in stages]
-            starts = [layer.operands[0].size if stage.walks_input else 0 for stage in stages]
-            at = tokens[2].stage
-            after = Array(entry.index for entry in walked)[at] + constant_of(starts, at)
-            column = Mux(tokens[2].state, after, column)
-            awaited = Array(entry.value for entry in walked)[at]
+        column, awaited = self._choose_entry(entries, tokens[2])
         m.submodules.weights = weights = weight_memory(schedule)
         read = weights.read_port()
         address = Signal.like(read.addr, reset_less=True)
@@ -216,7 +207,7 @@ class Engine(wiring.Component):
         m.submodules.lanes = lanes = Lanes(schedule)
         m.d.comb += [
             read.addr.eq(address),
-            lanes.x_value.eq(x.value),
+            lanes.x_value.eq(entries[0].value),
             lanes.h_value.eq(awaited),
             lanes.real.eq(tokens[2].real),
             lanes.state.eq(tokens[2].state),
@@ -231,19 +222,35 @@ class Engine(wiring.Component):
         if schedule.keeps_sums:
             m.submodules.kept = kept = memory.Memory(
                 shape=len(lanes.sums),
-                depth=max(2, schedule.passes),
+                depth=max(2, schedule.slots),
                 init=[],
-                attrs=ram_attributes(schedule.passes, schedule.target),
+                attrs=ram_attributes(schedule.slots, schedule.target),
             )
             load, store = kept.read_port(), kept.write_port()
             m.d.comb += [
-                load.addr.eq(tokens[5].number),
+                load.addr.eq(self._slot(tokens[5])),
                 lanes.kept.eq(load.data),
-                store.addr.eq(tokens[7].number),
+                store.addr.eq(self._slot(tokens[7])),
                 store.data.eq(lanes.sums),
                 store.en.eq(tokens[7].store),
             ]
         return lanes
+
+    def _choose_entry(self, entries, token):
+        """The column of the entry that a token stands for, and its value if it is no input's."""
+        x, layer = entries[0], self._schedule.layer
+        if not entries[1:]:
+            return x.index, x.value
+        stages = [stage.stage for stage in self._schedule.stages]
+        walked = [entries[stage.awaited or 0] for stage in stages]
+        starts = [layer.operands[0].size if stage.walks_input else 0 for stage in stages]
+        after = Array(entry.index for entry in walked)[token.stage]
+        column = Mux(token.state, after + constant_of(starts, token.stage), x.index)
+        return column, Array(entry.value for entry in walked)[token.stage]
+
+    def _slot(self, token):
+        """Where a pass keeps its sums."""
+        return token.number
 
     def _connect_gates(self, m, lanes, token):
         """A drain and a gate pipeline for each stage; returns the pipelines."""

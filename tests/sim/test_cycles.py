@@ -3,6 +3,7 @@
 # amaranth: UnusedElaboratable=no
 
 import inspect
+import sys
 import textwrap
 from dataclasses import replace
 
@@ -25,7 +26,7 @@ from deltaloom.compiler.errors import MismatchError
 from deltaloom.compiler.layer_norm import layer_norm
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.stage_schedule import StageSchedule
-from deltaloom.hw import gates, weights
+from deltaloom.hw import gate_operations, gates, weights
 from deltaloom.hw.accelerator import Accelerator
 from deltaloom.hw.drain import Drain
 from deltaloom.hw.encoder import Encoder
@@ -128,6 +129,8 @@ def in_source(method, old, new):
 
     def seed(patch):
         owner = method.__globals__[method.__qualname__.split(".")[0]]
+        if owner is method:
+            owner = sys.modules[method.__module__]
         source = textwrap.dedent(inspect.getsource(method))
         assert source.count(old) == 1, f"{method.__qualname__} must have {old!r} once"
         scope = dict(method.__globals__)
@@ -287,12 +290,10 @@ FAULTS = {
     "scalars of the next timestep": in_source(
         Engine._connect_pass, "delayed(m, held, units.latency - 1", "delayed(m, held, 0"
     ),
-    "sums that go on": in_source(
-        GatePipeline._sum, "Mux(self.unit_at[time] == 0, 0, total)", "total"
-    ),
+    "sums that go on": in_source(gate_operations.running_sum, "Mux(unit == 0, 0, total)", "total"),
     "one stage": stuck("stage"),
     "columns of another stage": in_source(
-        Engine._connect_lanes, "layer.operands[0].size if stage.walks_input else 0", "0"
+        Engine._choose_entry, "layer.operands[0].size if stage.walks_input else 0", "0"
     ),
     "crossing state at a first step": in_source(
         Engine._connect_crossing, "~reader.flags_at[time][0] if crossing.held else 1", "1"
