@@ -15,6 +15,7 @@ from .compiler.errors import (
 from .compiler.recipe import Recipe
 from .design import Check, Design, generate
 from .explorer import explore
+from .inspection import Inspection, inspect
 from .model import QuantizedModel, load, prepare, quantize
 from .project import open_design
 from .search.exploration import Exploration, Point
@@ -27,6 +28,7 @@ __all__ = [
     "Design",
     "DoesNotFitError",
     "Exploration",
+    "Inspection",
     "MismatchError",
     "ModelFileError",
     "Point",
@@ -38,6 +40,7 @@ __all__ = [
     "explore",
     "frames",
     "generate",
+    "inspect",
     "load",
     "open_design",
     "pixel_vectors",

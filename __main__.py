@@ -19,6 +19,7 @@ from .cli_command import INPUT_HELP, Answer, Argument, Command, argument
 from .cli_data import read_labelled, read_sequences, write_outputs
 from .cli_display import DONE, FAILED, INTERRUPTED, Progress, complain, plain
 from .cli_explore import EXPLORE, lanes
+from .cli_inspect import INSPECT
 from .cli_searches import SEARCHES
 from .compiler.errors import DeltaloomError
 from .compiler.schedule import DEFAULT_LANES
@@ -149,6 +150,7 @@ COMMANDS: dict[Command, list[Argument]] = {
         argument("--data", required=True, metavar="D.npz", help=INPUT_HELP + ", and labels"),
         argument("--lanes", type=lanes, help="of the cycle model; as for generate"),
     ],
+    **INSPECT,
     **EXPLORE,
 }
 

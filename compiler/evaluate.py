@@ -19,6 +19,7 @@ from .graph import (
     Node,
     Reduce,
     Rescale,
+    Scale,
     State,
     Sub,
 )
@@ -258,8 +259,8 @@ def _operate(
             return values[a] * values[b]
         case Activation(operand=operand):
             return node.definition(values[operand])
-        case Rescale(operand=operand):
-            return values[operand]
+        case Rescale(operand=operand) | Scale(operand=operand):
+            return values[operand]  # real weights have their real scale
         case Multiple(operand=operand, factor=factor):
             return values[operand] * factor
         case Reduce(operand=operand):

@@ -267,6 +267,29 @@ def test_explore(call, shared, tmp_path):
     assert recipe.skip == "delta"
 
 
+def test_inspect(call, shared, tmp_path):
+    words = ["inspect", shared / "model.safetensors", "--data", shared / "x.npz", "--json"]
+    status, found, err = call(*words)
+    assert status == 0
+    assert found["reference"] == "the model's own weights in float"
+    assert "Edges, 4 of 4 sequences" in err
+    status, found, _ = call(*words, "--model", f"{shared}/module.py:make")
+    assert found["reference"] == "float model"
+    assert {part["what"] for part in found["parts"]} >= {"weights", "operand", "state", "gate"}
+    assert found["worst"]["part"] in call(*words[:-1], "--model", f"{shared}/module.py:make")[1]
+    pytest.importorskip("matplotlib")
+    status, found, _ = call(*words, "-o", tmp_path / "new")
+    assert found["picture"] == str(tmp_path / "new" / "inspection.svg")
+    assert (tmp_path / "new" / "inspection.svg").exists()
+
+
+def test_inspect_refuses_another_model(refused, shared, tmp_path):
+    (tmp_path / "other.py").write_text(MODULE.replace("GRU(3, 4", "GRU(3, 5"))
+    words = ["inspect", shared / "model.safetensors", "--data", shared / "x.npz"]
+    sentence = refused(*words, "--model", f"{tmp_path}/other.py:make")
+    assert sentence.startswith("Float model must have a parameter gru.0.r.x of shape (4, 3)")
+
+
 def test_version_and_module():
     words = [sys.executable, "-m", "deltaloom", "--version"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
@@ -370,7 +393,7 @@ def test_damaged_data(refused, quantize, shared, tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('activations = "int1"', "must be one of int2 to int16, not 'int1'"),
+        ('activations = "int1"', "must be one of int2 to int16, binary, "),
         ('skip = "never"', "must be one of none, zero, delta, not 'never'"),
         ('colour = "red"', "not 'colour'"),
         ("theta = 3", "thresholds need skip 'delta'"),
