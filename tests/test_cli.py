@@ -393,7 +393,7 @@ def test_damaged_data(refused, quantize, shared, tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('activations = "int1"', "must be one of int2 to int16, binary, "),
+        ('activations = "int1"', "must be one of int2 to int16, not 'int1'"),
         ('skip = "never"', "must be one of none, zero, delta, not 'never'"),
         ('colour = "red"', "not 'colour'"),
         ("theta = 3", "thresholds need skip 'delta'"),
