@@ -12,7 +12,7 @@ NAMES = (
     *("utilization", "frequency", "generate_time", "golden_speed", "simulators"),
     *("small", "cells", "size", "digits", "digits_ptq", "digits_trained", "training_speed"),
     *("delta_search", "graphs"),
-    "encodings",
+    *("encodings", "onnx_import"),
 )
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "SpokenDigits",
     "movie_sentences",
     "russian_speech",
+    "silero_onnx",
     "silero_weights",
     "spoken_digits",
 ]
@@ -140,6 +141,11 @@ def movie_sentences() -> list[tuple[str, int]]:
 def silero_weights() -> Path:
     """The 16 kHz voice activity detector of the package ``silero-vad``, a safetensors file."""
     return _package_file("silero_vad", "6.2.3", "data/silero_vad_16k.safetensors", "silero-vad")
+
+
+def silero_onnx() -> Path:
+    """The same network as an ONNX file: a sequence of frames, with its states as inputs."""
+    return _package_file("silero_vad", "6.2.3", "data/silero_vad_16k_sequence.onnx", "silero-vad")
 
 
 def _package_file(module: str, version: str, path: str, package: str | None = None) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .errors import UnsupportedError
+from .onnx_file import array_of
 from .onnx_values import Filled, index_of
 
 __all__ = ["MAX_ELEMENTS", "axes_of", "fold", "slices_of"]
@@ -37,7 +38,7 @@ def fold(
     values = arguments[0]
     if kind == "ConstantOfShape":
         tensor = attributes.get("value")
-        return Filled(0.0 if tensor is None else float(np.ravel(tensor)[0]))
+        return Filled(0.0 if tensor is None else float(array_of(tensor, subject).ravel()[0]))
     if isinstance(values, Filled) and kind == "Concat":
         return values if all(other == values for other in arguments) else None
     if isinstance(values, Filled):

@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import ModelFileError, ToolMissingError, UnsupportedError
 
-__all__ = ["array_of", "attributes_of", "name_of", "read_model"]
+__all__ = ["array_of", "attributes_of", "import_onnx", "name_of", "read_model"]
 
 MAX_BYTES = 1 << 30
 MAX_NODES = 1 << 16

@@ -6,8 +6,9 @@ from typing import Any
 from .axes import BATCH_FIRST, TIME_FIRST, AxisOrderError
 from .errors import UnsupportedError
 from .network import Network
-from .onnx_file import array_of, read_model
+from .onnx_file import array_of, import_onnx, read_model
 from .onnx_interpreter import follow
+from .onnx_values import Given
 from .tensors import Size
 
 __all__ = ["from_onnx"]
@@ -16,7 +17,11 @@ FLOATS, INTEGERS = (1, 11), (6, 7)  # float, double; int32, int64
 
 
 def from_onnx(
-    path: str | PathLike[str], output: str | None = None, max_steps: int | None = None
+    path: str | PathLike[str],
+    output: str | None = None,
+    max_steps: int | None = None,
+    *,
+    input: str | None = None,
 ) -> Network:
     """The network that an ONNX file computes.
 
@@ -24,17 +29,21 @@ def from_onnx(
     (time, batch, features), or convolves over (batch, features, time), the same sequences go in
     and come out; indices of an embedding, (batch, time) in the file, are (batch, time, 1). Layers
     are called as the file's nodes are, with ``.`` for ``/``. Nothing of the file is unpickled or
-    run.
+    run. Sequences start from zeros; inputs of the file that are initial states come with the
+    sequences, as ``states`` of the call.
 
     Parameters
     ----------
     path : path
         Weights included.
     output : str, optional
-        Name of the graph's output; may be left out where there is one.
+        Name of the tensor that the network ends with. Left out: the graph's output, if it has one.
     max_steps : int, optional
         Timesteps of the longest sequence. Layers that walk a sequence backwards need it, unless
         the file itself fixes the time.
+    input : str, optional
+        Name of the tensor that the network begins with, anywhere in the graph: what computes it is
+        left out. Left out: the graph's input, if it has one.
 
     Raises
     ------
@@ -46,25 +55,35 @@ def from_onnx(
     model = read_model(path)
     graph = model.graph
     output = _choose_output(graph, output)
-    nodes, leaves = _needed(graph, output)
+    nodes, leaves = _needed(graph, output, input)
     tensors = {tensor.name: tensor for tensor in graph.initializer}
-    inputs = [entry for entry in graph.input if entry.name in leaves - set(tensors)]
-    if len(inputs) != 1:
-        names = ", ".join(entry.name for entry in inputs) or "none"
+    if input is not None and input not in leaves - set(tensors):
+        raise UnsupportedError(f"Output {output} must depend on input {input}, which it does not")
+    open_ends = [entry for entry in graph.input if entry.name in leaves - set(tensors)]
+    starts = _starts(nodes, {entry.name for entry in open_ends})
+    others = [entry for entry in open_ends if entry.name not in starts and entry.name != input]
+    if len(others) != (input is None):
+        names = ", ".join(entry.name for entry in others) or "none"
         raise UnsupportedError(
-            f"Output {output} depends on the inputs {names}; supported is one, with initial "
-            f"states of zero as constants"
+            f"Output {output} depends on the inputs {names}"
+            + (f" beside {input}" if input else "")
+            + "; supported is one, and initial states of recurrent operators"
         )
+    entry = others[0] if input is None else _entry(model, input)
     constants: Any = {
+        start.name: Given(tuple(d.dim_value for d in start.type.tensor_type.shape.dim))
+        for start in open_ends
+        if start.name in starts
+    } | {
         name: array_of(tensor, f"Tensor {name}")
         for name, tensor in tensors.items()
         if name in leaves
     }
     first_error = None
-    for axes in _orders(inputs[0]):
+    for axes in _orders(entry):
         try:
-            sizes = _sizes(inputs[0], axes)
-            network = follow(nodes, constants, (inputs[0].name, axes, sizes), output, max_steps)
+            sizes = _sizes(entry, axes)
+            network = follow(nodes, constants, (entry.name, axes, sizes), output, max_steps)
             network.check()
             return network
         except AxisOrderError as error:
@@ -73,11 +92,33 @@ def from_onnx(
     raise first_error
 
 
+def _starts(nodes: list[Any], names: set[str]) -> set[str]:
+    """Those of the names that only stand where recurrent operators have their initial states."""
+    found = set(names)
+    for node in nodes:
+        states = slice(5, 7) if node.op_type in ("LSTM", "GRU", "RNN") else slice(0)
+        found -= set(node.input) - set(node.input[states])
+    return found
+
+
+def _entry(model: Any, name: str) -> Any:
+    """Type and shape of a tensor within the graph."""
+    try:
+        graph = import_onnx().shape_inference.infer_shapes(model).graph
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UnsupportedError(f"Shapes of the tensors cannot be inferred: {reason}") from error
+    for entry in (*graph.input, *graph.value_info):
+        if entry.name == name and entry.type.tensor_type.HasField("shape"):
+            return entry
+    raise UnsupportedError(f"Input {name} must have a shape that can be inferred")
+
+
 def _choose_output(graph: Any, output: str | None) -> str:
     names = [entry.name for entry in graph.output]
     if output is None and len(names) == 1:
         return str(names[0])
-    if output in names:
+    if output in names or any(output in node.output for node in graph.node):
         return str(output)
     given = f"Output must be one of {', '.join(names)}"
     raise UnsupportedError(
@@ -87,11 +128,11 @@ def _choose_output(graph: Any, output: str | None) -> str:
     )
 
 
-def _needed(graph: Any, output: str) -> tuple[list[Any], set[str]]:
-    """The nodes that an output needs, in order, and the names that no node gives."""
+def _needed(graph: Any, output: str, input: str | None) -> tuple[list[Any], set[str]]:
+    """The nodes between both, in order, and the names that none of them gives."""
     needed, nodes = {output}, []
     for node in reversed(graph.node):
-        if needed.intersection(node.output):
+        if needed.intersection(node.output) - {input}:
             nodes.append(node)
             needed.update(node.input)
     given = {name for node in nodes for name in node.output}

@@ -14,7 +14,7 @@ from .onnx_file import array_of, attributes_of, name_of
 from .onnx_node import Node
 from .onnx_operations import OPERATIONS
 from .onnx_values import Value
-from .tensors import Size, Stream
+from .tensors import Probabilities, Size, Stream
 from .wiring import INPUT
 
 __all__ = ["follow"]
@@ -59,7 +59,8 @@ def follow(
     room = MAX_ELEMENTS
     for node in nodes:
         stem = node.name or node.op_type.lower()
-        context = Node(name_of(node), stem, builder, node.op_type, attributes_of(node))
+        attributes, count = attributes_of(node), len(node.output)
+        context = Node(name_of(node), stem, builder, node.op_type, attributes, count)
         arguments = [values[argument] for argument in node.input]
         found = _evaluate(node, context, arguments)
         for result in found:
@@ -94,7 +95,7 @@ def _evaluate(node: Any, context: Node, arguments: list[Any]) -> tuple[Any, ...]
     if node.op_type == "Constant":
         return (_constant(context),)
     operation = OPERATIONS.get(node.op_type)
-    if not any(isinstance(argument, Stream) for argument in arguments):
+    if not any(isinstance(argument, Stream | Probabilities) for argument in arguments):
         folded = fold(node.op_type, context.attributes, arguments, subject) if arguments else None
         if folded is not None:
             return (folded,)
@@ -121,6 +122,8 @@ def _output_of(value: Any, name: str, given: tuple[str, ...], builder: Builder) 
     """The layer that gives the graph's output."""
     if isinstance(value, _Missing):
         raise UnsupportedError(f"Output {name} of {value.subject} is not supported")
+    if isinstance(value, Probabilities):
+        raise UnsupportedError(f"Output {name} reads {value.text}")
     if not isinstance(value, Stream):
         raise UnsupportedError(f"Output {name} must be computed from the input, not be constant")
     order = [axis for axis in given if axis in ("batch", "time")]

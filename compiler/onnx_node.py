@@ -18,7 +18,10 @@ class Node(Context):
         Operator.
     attributes : dict
         By name.
+    outputs : int
+        How many it has.
     """
 
     kind: str
     attributes: dict[str, Any]
+    outputs: int

@@ -8,24 +8,13 @@ import numpy as np
 from .axes import BATCH_FIRST, TIME_FIRST, AxisOrderError, axes_text
 from .errors import UnsupportedError
 from .onnx_constants import axes_of
+from .onnx_elementwise import ELEMENTWISE, features_of
 from .onnx_node import Node
 from .onnx_recurrent import read_recurrent
 from .onnx_shapes import SHAPES, gather_parts
-from .onnx_values import Filled
-from .stream_operations import (
-    activate,
-    add,
-    along_features,
-    arg_max,
-    convolve,
-    directions,
-    embed,
-    last_of,
-    multiply,
-    pool,
-    scale,
-)
-from .tensors import Size, Stream
+from .onnx_values import Given
+from .stream_operations import arg_max, convolve, directions, embed, last_of, multiply, pool
+from .tensors import Probabilities, Size, Stream
 
 __all__ = ["OPERATIONS"]
 
@@ -54,6 +43,7 @@ def recurrent(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
     outputs, ends = directions(node, source, found.layers, found.reversed)
     finals = tuple(last_of(node, name, f"{node.stem}.last") for name in ends)
     stack = ("stack" if len(outputs) > 1 else "one", len(outputs))
+    stream = _with_batch_of(stream, inputs.get("initial_h"), order)
     batch: tuple[int, Size] = (order.index("batch"), stream.sizes[order.index("batch")])
     hidden = found.layers[0].output_size
     h_sizes: tuple[Size, ...]
@@ -66,6 +56,14 @@ def recurrent(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
     y = Stream(outputs, (*y_axes, "features"), (*y_sizes, hidden))
     y_h = Stream(finals, (*h_axes, "features"), (*h_sizes, hidden))
     return y, y_h
+
+
+def _with_batch_of(stream: Stream, start: Any, order: tuple[str, ...]) -> Stream:
+    """The stream with the batch that an initial state is made for."""
+    if not isinstance(start, Given) or len(start.sizes) != 3:
+        return stream
+    place = order.index("batch")  # where the state has the layers, the stream has its time
+    return stream.with_axis(place, stream.axes[place], start.sizes[place] or stream.sizes[place])
 
 
 def linear(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
@@ -104,30 +102,6 @@ def convolution(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
     return (convolve(node, stream, kernel, bias, stride, dilation, (left, right)),)
 
 
-def add_(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
-    """``Add``: a bias, or a sum of two streams."""
-    first, second = arguments
-    if not isinstance(first, Stream):
-        first, second = second, first
-    stream = node.stream(first)
-    if isinstance(second, Stream):
-        return (add(node, [stream, node.stream(second)]),)
-    return (scale(node, stream, np.ones(1), constant_of(node, stream, second)),)
-
-
-def constant_of(node: Node, stream: Stream, value: Any) -> np.ndarray:
-    if isinstance(value, Filled):
-        return np.full(1, value.value)
-    if not isinstance(value, np.ndarray):
-        raise node.refusal("takes a computed constant", "a constant for each feature")
-    return along_features(node, stream, value)
-
-
-def activation(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
-    (stream,) = arguments
-    return (activate(node, stream, node.kind.lower()),)
-
-
 def gather(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
     """``Gather``: an embedding, the last timestep, or one layer of a stack."""
     data, indices = arguments
@@ -151,21 +125,34 @@ def reduce_time(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
     return (stream,)
 
 
-def arg_max_(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
+def global_pool(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
+    """``GlobalAveragePool``, ``GlobalMaxPool`` of (batch, features, time)."""
     stream = node.stream(arguments[0])
+    if len(stream.axes) != 3 or stream.axes[1] != "features":
+        raise node.axis_error(stream, "(batch, features, time)")
+    function = {"GlobalAveragePool": "mean", "GlobalMaxPool": "max"}[node.kind]
+    return (pool(node, stream, 2, function, keep=True),)
+
+
+def window_pool(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
+    """``AveragePool``, ``MaxPool`` of (batch, features, time) whose window is the whole time."""
+    stream = node.stream(arguments[0])
+    if len(stream.axes) != 3 or stream.axes[1] != "features":
+        raise node.axis_error(stream, "(batch, features, time)")
+    (taps,), pads = node.attributes["kernel_shape"], node.attributes.get("pads", [0, 0])
+    if taps != stream.sizes[2] or any(pads) or node.outputs > 1:
+        raise node.refusal(f"pools {taps} of {stream.sizes[2]} timesteps", "all of them")
+    function = {"AveragePool": "mean", "MaxPool": "max"}[node.kind]
+    return (pool(node, stream, 2, function, keep=True),)
+
+
+def arg_max_(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
+    value = arguments[0]
+    stream = node.stream(value.stream if isinstance(value, Probabilities) else value)
     if node.attributes.get("select_last_index", 0):
         raise node.refusal("has select_last_index=1", "the first of equals")
     keep = bool(node.attributes.get("keepdims", 1))
     return (arg_max(node, stream, node.attributes.get("axis", 0), keep),)
-
-
-def features_of(node: Node, value: Any, size: int) -> np.ndarray:
-    """A constant for each feature."""
-    if isinstance(value, Filled):
-        return np.full(size, value.value)
-    if not isinstance(value, np.ndarray) or value.size not in (1, size):
-        raise node.refusal("has a computed bias", f"a constant of {size} numbers")
-    return np.broadcast_to(value.astype(np.float64).ravel(), (size,))
 
 
 OPERATIONS: dict[str, Callable[[Node, list[Any]], tuple[Any, ...]]] = {
@@ -175,13 +162,14 @@ OPERATIONS: dict[str, Callable[[Node, list[Any]], tuple[Any, ...]]] = {
     "Gemm": linear,
     "MatMul": linear,
     "Conv": convolution,
-    "Add": add_,
-    "Relu": activation,
-    "Sigmoid": activation,
-    "Tanh": activation,
     "Gather": gather,
     "ReduceMean": reduce_time,
     "ReduceMax": reduce_time,
+    "AveragePool": window_pool,
+    "MaxPool": window_pool,
+    "GlobalAveragePool": global_pool,
+    "GlobalMaxPool": global_pool,
     "ArgMax": arg_max_,
+    **ELEMENTWISE,
     **SHAPES,
 }

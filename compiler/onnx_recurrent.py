@@ -10,7 +10,7 @@ from .cell import Cell, trace
 from .cells import GRU, LSTM, RNN, CoupledLSTM, PeepholeLSTM, ReluRNN, ResetBeforeGRU
 from .errors import UnsupportedError
 from .network import Layer
-from .onnx_values import Filled
+from .onnx_values import Filled, Given
 
 __all__ = ["Recurrent", "read_recurrent"]
 
@@ -189,7 +189,7 @@ def _functions(
 
 def _is_zero(state: Any) -> bool:
     match state:
-        case None:
+        case None | Given():
             return True
         case Filled(value=value):
             return value == 0

@@ -47,6 +47,37 @@ def concat(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
     return (concatenate(node, arguments, node.attributes["axis"]),)
 
 
+def split(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
+    """``Split``: layers of a stack."""
+    stream = arguments[0]
+    place = stream.place(node.attributes.get("axis", 0), node.subject)
+    count = stream.sizes[place]
+    if stream.axes[place] not in ("stack", "one") or not isinstance(count, int):
+        raise node.refusal(f"splits the {stream.axes[place]} axis", "layers of a stack")
+    sizes = node.attributes.get("split")
+    if len(arguments) > 1 and arguments[1] is not None:
+        sizes = index_of(arguments[1], "sizes", node.subject)
+    parts = node.attributes.get("num_outputs", node.outputs)
+    largest = -(-count // parts)
+    sizes = sizes or [min(largest, count - n) for n in range(0, count, largest)]
+    if sum(sizes) != count or min(sizes) < 1:
+        raise node.refusal(f"splits {count} into {sizes}", "parts of them all")
+    ends = np.cumsum(sizes).tolist()
+    return tuple(
+        take(node, stream, place, range(end - size, end), True, node.stem)
+        for end, size in zip(ends, sizes, strict=True)
+    )
+
+
+def flatten(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
+    """``Flatten`` to two axes."""
+    (stream,) = arguments
+    place = node.attributes.get("axis", 1) % (len(stream.axes) + 1)
+    if place != 1:
+        raise node.refusal(f"has axis={node.attributes['axis']}", "axis=1")
+    return (reshape_stream(node, stream, [stream.sizes[0], -1], keep_zero=True),)
+
+
 def transpose(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
     (stream,) = arguments
     order = node.attributes.get("perm", range(len(stream.axes))[::-1])
@@ -102,6 +133,8 @@ def identity(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
 SHAPES: dict[str, Callable[[Node, list[Any]], tuple[Any, ...]]] = {
     "Slice": slice_,
     "Concat": concat,
+    "Split": split,
+    "Flatten": flatten,
     "Transpose": transpose,
     "Squeeze": squeeze,
     "Unsqueeze": unsqueeze,

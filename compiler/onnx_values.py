@@ -7,7 +7,7 @@ import numpy as np
 from .errors import UnsupportedError
 from .tensors import Stream
 
-__all__ = ["Filled", "Value", "index_of"]
+__all__ = ["Filled", "Given", "Value", "index_of"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,22 @@ class Filled:
     value: float
 
 
-Value = np.ndarray | Filled | Stream
+@dataclass(frozen=True)
+class Given:
+    """An input of the graph that recurrent operators start from.
+
+    Sequences start from zeros, or from the states that come with them.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Lengths of its axes, 0 where the file leaves them open.
+    """
+
+    sizes: tuple[int, ...]
+
+
+Value = np.ndarray | Filled | Given | Stream
 """Constants may hold names among their numbers where they are lengths that the file leaves open."""
 
 

@@ -40,6 +40,12 @@ def reshape(stream: Stream, shape: Sequence[Size], keep_zero: bool, subject: str
     lengths: list[Size] = []
     for group in groups:
         kept = [place for place in group if stream.axes[place] != "one"]
+        if len(kept) > 1:
+            kept = [
+                place
+                for place in kept
+                if sizes[place] != 1 or stream.axes[place] not in ("batch", "features")
+            ]
         names = [stream.axes[place] for place in kept]
         match names:
             case []:
@@ -61,7 +67,7 @@ def reshape(stream: Stream, shape: Sequence[Size], keep_zero: bool, subject: str
             case _:
                 raise _refusal(stream, shape, subject)
     dropped = set(range(len(sizes))) - {place for group in groups for place in group}
-    if not {stream.axes[place] for place in dropped} <= {"batch", "one"}:
+    if not {stream.axes[place] for place in dropped} <= {"batch", "features", "one"}:
         raise _refusal(stream, shape, subject)
     return Stream(stream.parts, tuple(axes), tuple(lengths), frame)
 

@@ -9,10 +9,10 @@ import numpy as np
 from .axes import PLANES, AxisOrderError, axes_text
 from .builder import Builder
 from .errors import UnsupportedError
-from .followers import Activated, Follower, Scaled
+from .followers import Activated, Follower, Normed, Scaled
 from .network import ArgMax, Concatenate, Embedding, LastStep, Layer, Pool, Sum, Window
 from .reshape import reshape
-from .tensors import Size, Stream
+from .tensors import Probabilities, Size, Stream
 
 __all__ = [
     "Context",
@@ -28,7 +28,9 @@ __all__ = [
     "follow",
     "last_of",
     "multiply",
+    "normalise",
     "pool",
+    "probabilities",
     "reshape_stream",
     "scale",
     "take",
@@ -58,6 +60,8 @@ class Context:
 
     def stream(self, value: Any) -> Stream:
         """The value, which has to be computed from the input and to have one part."""
+        if isinstance(value, Probabilities):
+            raise UnsupportedError(f"{self.subject} reads {value.text}")
         if not isinstance(value, Stream):
             raise self.refusal("applies to a constant", "a tensor that is computed from the input")
         if len(value.parts) > 1:
@@ -287,6 +291,29 @@ def arg_max(context: Context, stream: Stream, axis: int, keep: bool) -> Stream:
     name = context.builder.add(ArgMax(context.fresh(), sources=stream.parts))
     stream = stream.with_axis(place, "one", 1) if keep else stream.without(place)
     return replace(stream, parts=(name,))
+
+
+def probabilities(context: Context, stream: Stream, axis: int) -> Probabilities:
+    """Softmax of the features."""
+    name = stream.axes[stream.place(axis, context.subject)]
+    if name != "features":
+        raise AxisOrderError(
+            f"{context.subject} runs over the {name} axis of a tensor with axes "
+            f"{axes_text(stream.axes)}; supported are features, before argmax"
+        )
+    return Probabilities(context.subject, stream)
+
+
+def normalise(
+    context: Context, stream: Stream, gain: np.ndarray, bias: np.ndarray, epsilon: float
+) -> Stream:
+    """Layer normalisation of the features, the last axis."""
+    if stream.axes[-1] != "features":
+        raise context.axis_error(stream, "the features, as the last axis")
+    count = stream.feature_count
+    if isinstance(count, int) and count != len(gain):
+        raise context.refusal(f"normalises {len(gain)} of {count} features", "all of them")
+    return follow(context, stream, Normed(context.stem, gain, bias, epsilon), len(gain))
 
 
 def embed(context: Context, stream: Stream, table: np.ndarray) -> Stream:

@@ -7,7 +7,7 @@ from math import prod
 from .axes import FRAME, PLANES, AxisOrderError, axes_text
 from .errors import UnsupportedError
 
-__all__ = ["Size", "Stream"]
+__all__ = ["Probabilities", "Size", "Stream"]
 
 Size = int | str
 """Length of an axis: a number, or a name where the model leaves it open."""
@@ -115,7 +115,7 @@ class Stream:
             places = [place for place, size in enumerate(self.sizes) if size == 1]
         found = self
         for place in sorted({self.place(axis, subject) for axis in places}, reverse=True):
-            if self.sizes[place] != 1 or self.axes[place] in ("time", "features"):
+            if self.sizes[place] != 1 or self.axes[place] == "time":
                 raise AxisOrderError(
                     f"{subject} drops the {self.axes[place]} axis of a tensor with axes "
                     f"{axes_text(self.axes)}; supported are axes that are one long"
@@ -135,3 +135,19 @@ class Stream:
         parts = tuple(self.parts[index] for index in indices)
         axis = "stack" if len(parts) > 1 else "one"
         return replace(self.with_axis(place, axis, len(parts)), parts=parts)
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """Softmax of a stream's features, or its logarithm; only their order can be asked for."""
+
+    subject: str
+    stream: Stream
+
+    @property
+    def text(self) -> str:
+        """What sentences say of it."""
+        return (
+            f"what {self.subject} gives; supported is argmax of the features, for which softmax "
+            f"changes nothing and can be left out"
+        )

@@ -8,9 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from .axes import AxisOrderError, axes_text
 from .errors import UnsupportedError
-from .followers import Normed
 from .stream_operations import (
     Context,
     activate,
@@ -19,16 +17,16 @@ from .stream_operations import (
     arg_max,
     concatenate,
     flip,
-    follow,
     pool,
+    probabilities,
     scale,
 )
-from .tensors import Stream
+from .tensors import Probabilities, Stream
 from .torch_arrays import as_array
 from .torch_shapes import SHAPES
-from .torch_values import Largest, Nothing, Probabilities, as_stream
+from .torch_values import Largest, Nothing, as_stream
 
-__all__ = ["FUNCTIONS", "HANDLERS", "INPLACE", "normalise", "softmax"]
+__all__ = ["FUNCTIONS", "HANDLERS", "INPLACE", "softmax"]
 
 FUNCTIONS: dict[Any, str] = {  # by the name of the tensor method that does the same, if any
     functional.adaptive_avg_pool1d: "adaptive_avg_pool1d",
@@ -208,27 +206,7 @@ def flipped(context: Context, value: Any, *dims: Any) -> Stream:
 
 
 def softmax(context: Context, value: Any, dim: int = -1, **_: Any) -> Probabilities:
-    stream = as_stream(value, context.subject)
-    axis = stream.axes[stream.place(dim, context.subject)]
-    if axis != "features":
-        raise AxisOrderError(
-            f"{context.subject} runs over the {axis} axis of a tensor with axes "
-            f"{axes_text(stream.axes)}; supported are features, before argmax"
-        )
-    return Probabilities(context.subject, stream)
-
-
-def normalise(
-    context: Context, stream: Stream, gain: np.ndarray, bias: np.ndarray, epsilon: float
-) -> Stream:
-    """Layer normalisation of the features, the last axis."""
-    if stream.axes[-1] != "features":
-        raise context.axis_error(stream, "the features, as the last axis")
-    count = stream.feature_count
-    if isinstance(count, int) and count != len(gain):
-        raise context.refusal(f"normalises {len(gain)} of {count} features", "all of them")
-    normed = Normed(context.stem, gain, bias, epsilon)
-    return follow(context, stream, normed, len(gain))
+    return probabilities(context, as_stream(value, context.subject), dim)
 
 
 def global_pool(function: str) -> Callable[..., Stream]:

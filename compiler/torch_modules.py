@@ -8,11 +8,11 @@ from torch import nn
 
 from .errors import UnsupportedError
 from .nn import ConvLSTM
-from .stream_operations import Context, activate, convolve, embed, multiply, pool, scale
+from .stream_operations import Context, activate, convolve, embed, multiply, normalise, pool, scale
 from .tensors import Stream
 from .torch_arrays import as_array
 from .torch_frames import apply_conv_lstm
-from .torch_functions import normalise, softmax
+from .torch_functions import softmax
 from .torch_layers import RECURRENT, apply_recurrent
 from .torch_shapes import flatten
 from .torch_values import Recurrence

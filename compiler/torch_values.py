@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .errors import UnsupportedError
-from .tensors import Stream
+from .tensors import Probabilities, Stream
 
 __all__ = [
     "CellState",
     "InitialState",
     "Largest",
     "Nothing",
-    "Probabilities",
     "Recurrence",
     "as_stream",
 ]
@@ -46,14 +45,6 @@ class Largest(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Probabilities:
-    """Softmax of a stream's features, or its logarithm; only their order can be asked for."""
-
-    subject: str
-    stream: Stream
-
-
-@dataclass(frozen=True)
 class InitialState:
     """A tensor of zeros: where a recurrent module starts anyway."""
 
@@ -77,10 +68,7 @@ def as_stream(value: Any, subject: str) -> Stream:
         case Nothing(what=what):
             reason = f"reads {what}, which no layer gives"
         case Probabilities():
-            reason = (
-                f"reads what {value.subject} gives; supported is argmax of the features, for "
-                f"which softmax changes nothing and can be left out"
-            )
+            reason = f"reads {value.text}"
         case tuple():
             reason = "reads the states (h_n, c_n) of an LSTM; supported is the last h_n, [0][-1]"
         case _:

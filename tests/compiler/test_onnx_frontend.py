@@ -1,5 +1,7 @@
 """ONNX files against onnxruntime, and what is refused."""
 
+import re
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -15,6 +17,7 @@ from deltaloom.compiler.onnx_frontend import from_onnx
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 STEPS = 7
+EXPORTERS = [False, pytest.param(True, marks=pytest.mark.slow)]  # of torch, by ``dynamo``
 
 
 def recurrent(folder, kind, inputs=3, hidden=5, *, bias=True, layout=0, peepholes=False, **options):
@@ -53,7 +56,7 @@ def recurrent(folder, kind, inputs=3, hidden=5, *, bias=True, layout=0, peephole
     return write(folder, nodes, arrays, extra, shape)
 
 
-def write(folder, nodes, arrays, extra, shape, rank=3):
+def write(folder, nodes, arrays, extra, shape, rank=3, opset=17, **inputs):
     initial = [
         numpy_helper.from_array(values.astype(np.float32), name) for name, values in arrays.items()
     ]
@@ -61,11 +64,14 @@ def write(folder, nodes, arrays, extra, shape, rank=3):
     graph = helper.make_graph(
         nodes,
         "network",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, lengths)
+            for name, lengths in {"x": shape, **inputs}.items()
+        ],
         [helper.make_tensor_value_info("out", TensorProto.FLOAT, [None] * rank)],
         initial,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     path = folder / "model.onnx"
     onnx.save(model, path)
     return path
@@ -165,6 +171,245 @@ def test_exports_of_torch(tmp_path, kind, bidirectional, last):
     check_equal(str(path), 3, max_steps=STEPS)
 
 
+class Graph(nn.Module):
+    """What exports of torch have around recurrent layers."""
+
+    def __init__(self, case):
+        super().__init__()
+        self.case = case
+        self.conv = nn.Conv1d(3, 3, 3, padding=1, stride=2)
+        self.bn = nn.BatchNorm1d(3)
+        self.rnn = nn.LSTM(3, 4, batch_first=True, bidirectional=True)
+        self.norm = nn.LayerNorm(8)
+        self.head = nn.Linear(8, 2)
+        self.pool = nn.AdaptiveMaxPool1d(1)
+        for values in (*self.parameters(), *self.buffers()):
+            if values.is_floating_point():
+                nn.init.uniform_(values, 0.1, 0.8)
+
+    def forward(self, x):
+        return self.head(getattr(self, self.case)(x))
+
+    def convolved(self, x):
+        y = torch.relu(self.bn(self.conv(x.transpose(1, 2)))).transpose(1, 2)
+        return self.rnn(y)[0]
+
+    def final_states(self, x):
+        h = self.rnn(x)[1][0]
+        return torch.cat((h[-2], h[-1]), 1)
+
+    def mean(self, x):
+        return self.rnn(x)[0].mean(1)
+
+    def largest(self, x):
+        return self.rnn(x)[0].amax(1)
+
+    def pooled(self, x):
+        return self.pool(self.rnn(x)[0].transpose(1, 2)).flatten(1)
+
+    def residual(self, x):
+        y = self.rnn(x)[0]
+        return self.norm(y) + 0.5 * y - torch.sigmoid(y)
+
+
+@pytest.mark.parametrize("dynamo", EXPORTERS)
+@pytest.mark.parametrize(
+    "case",
+    ["convolved", "final_states", "mean", "largest", "pooled", "residual"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_both_exporters_of_torch(tmp_path, case, dynamo):
+    torch.manual_seed(0)
+    path = str(tmp_path / "model.onnx")
+    export(Graph(case), torch.zeros(1, STEPS, 3), path, dynamo)
+    check_equal(path, 3, max_steps=STEPS)
+
+
+@pytest.mark.parametrize("dynamo", EXPORTERS)
+@pytest.mark.filterwarnings("ignore")
+def test_open_lengths_and_embeddings(tmp_path, dynamo):
+    """Batch and time are left open in the file."""
+
+    class Words(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words = nn.Embedding(11, 3, padding_idx=0)
+            self.rnn = nn.GRU(3, 4, batch_first=True)
+            self.head = nn.Linear(4, 5)
+
+        def forward(self, x):
+            return torch.softmax(self.head(self.rnn(self.words(x))[0]), -1).argmax(-1)
+
+    torch.manual_seed(0)
+    path = str(tmp_path / "model.onnx")
+    x = np.random.default_rng(0).integers(0, 11, (3, STEPS))
+    shapes = (
+        {"dynamic_shapes": ({0: "batch", 1: "time"},)}
+        if dynamo
+        else {"dynamic_axes": {"x": {0: "batch", 1: "time"}}, "input_names": ["x"]}
+    )
+    export(Words(), torch.from_numpy(x), path, dynamo, **shapes)
+    session = onnxruntime.InferenceSession(path)
+    (wanted,) = session.run(None, {session.get_inputs()[0].name: x})
+    found = evaluate(from_onnx(path), x[..., None])
+    np.testing.assert_array_equal(found[..., 0], wanted)
+
+
+def export(module, example, path, dynamo, **options):
+    torch.onnx.export(
+        *(module.eval(), (example,), path),
+        dynamo=dynamo,
+        external_data=False,
+        verbose=False,
+        **options,
+    )
+
+
+def keras_bidirectional():
+    """Weights of Keras' Bidirectional(LSTM) with a Dense after it, as tf2onnx writes them."""
+    rng = np.random.default_rng(0)
+    return {
+        "W": rng.normal(0, 0.5, (2, 20, 3)),
+        "R": rng.normal(0, 0.5, (2, 20, 5)),
+        "B": rng.normal(0, 0.5, (2, 40)),
+        "dense": rng.normal(size=(10, 4)),
+        "bias": rng.normal(size=4),
+    }
+
+
+def test_graphs_of_keras_sequences(tmp_path):
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], name="time_first", perm=[1, 0, 2]),
+        helper.make_node(
+            "LSTM", ["t", "W", "R", "B"], ["Y"], name="lstm", hidden_size=5,
+            direction="bidirectional",
+        ),
+        helper.make_node("Transpose", ["Y"], ["ways"], name="ways", perm=[2, 0, 1, 3]),
+        helper.make_node("Split", ["ways", "halves"], ["a", "b"], name="split", axis=2),
+        helper.make_node("Squeeze", ["a", "axes"], ["forward"], name="forward"),
+        helper.make_node("Squeeze", ["b", "axes"], ["backward"], name="backward"),
+        helper.make_node("Concat", ["forward", "backward"], ["both"], name="both", axis=-1),
+        helper.make_node("MatMul", ["both", "dense"], ["product"], name="dense_product"),
+        helper.make_node("Add", ["product", "bias"], ["out"], name="dense_bias"),
+    ]  # fmt: skip
+    extra = {"halves": np.array([1, 1]), "axes": np.array([2])}
+    path = write(tmp_path, nodes, keras_bidirectional(), extra, [1, "time", 3])
+    check_equal(path, 3, max_steps=STEPS)
+
+
+def test_graphs_of_keras_last_states(tmp_path):
+    """The states of both directions, and zeros to start from of a computed shape."""
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], name="time_first", perm=[1, 0, 2]),
+        helper.make_node("Shape", ["x"], ["shape"], name="shape"),
+        helper.make_node("Slice", ["shape", "zero", "one"], ["batch"], name="batch"),
+        helper.make_node("Concat", ["two", "batch", "five"], ["state"], name="state", axis=0),
+        helper.make_node("ConstantOfShape", ["state"], ["h0"], name="zeros"),
+        helper.make_node(
+            "LSTM", ["t", "W", "R", "B", "", "h0", "h0"], ["", "Y_h"], name="lstm", hidden_size=5,
+            direction="bidirectional",
+        ),
+        helper.make_node("Split", ["Y_h"], ["a", "b"], name="split", axis=0, num_outputs=2),
+        helper.make_node("Squeeze", ["a", "zero"], ["forward"], name="forward"),
+        helper.make_node("Squeeze", ["b", "zero"], ["backward"], name="backward"),
+        helper.make_node("Concat", ["forward", "backward"], ["both"], name="both", axis=1),
+        helper.make_node("MatMul", ["both", "dense"], ["product"], name="dense_product"),
+        helper.make_node("Sub", ["product", "bias"], ["out"], name="dense_bias"),
+    ]  # fmt: skip
+    extra = {name: np.array([n]) for name, n in zip(["zero", "one", "two", "five"], [0, 1, 2, 5],
+                                                    strict=True)}  # fmt: skip
+    path = write(tmp_path, nodes, keras_bidirectional(), extra, [1, "time", 3], rank=2, opset=18)
+    check_equal(path, 3, max_steps=STEPS)
+
+
+ELEMENTWISE = {
+    "Mul": ["y", "c"],
+    "Div": ["y", "c"],
+    "Sub": ["c", "y"],
+    "Neg": ["y"],
+    "Sum": ["y", "c", "y"],
+}
+
+
+@pytest.mark.parametrize("kind", ELEMENTWISE)
+def test_elementwise_operators(tmp_path, kind):
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["y"], name="product"),
+        helper.make_node(kind, ELEMENTWISE[kind], ["out"], name="operator"),
+    ]
+    arrays = {"w": rng.normal(size=(3, 4)), "c": rng.uniform(1, 2, (1, 1, 4))}
+    check_equal(write(tmp_path, nodes, arrays, {}, [1, "time", 3]), 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "options", "sentence"),
+    [
+        ("Mul", ["y", "y"], {}, "multiplies two computed tensors; supported is a tensor and a "),
+        ("Softmax", ["y"], {}, None),
+        ("Split", ["y"], {"axis": 2, "num_outputs": 1}, "splits the features axis; supported is "),
+        ("LayerNormalization", ["y", "c"], {"axis": 1}, "normalises 2 axes; supported is the last"),
+        ("Conv", ["y", "k"], {"group": 2}, "has group=2; supported is group=1"),
+        ("MaxPool", ["y"], {"kernel_shape": [2]}, "reads a tensor with axes (batch, time, feat"),
+        ("Pow", ["y", "y"], {}, "is not supported; supported are LSTM, GRU, "),
+    ],
+)
+def test_refuses_uses_by_name(tmp_path, kind, inputs, options, sentence):
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["y"], name="product"),
+        helper.make_node(kind, inputs, ["out"], name="operator", **options),
+    ]
+    arrays = {"w": rng.normal(size=(3, 4)), "c": np.ones(4), "k": rng.normal(size=(4, 2, 1))}
+    path = write(tmp_path, nodes, arrays, {}, [1, "time", 3], opset=18)
+    start = f"Node operator ({kind}) "
+    if kind == "Softmax":
+        start, sentence = "Output out reads what Node operator (Softmax) gives; ", "supported is "
+    with pytest.raises(UnsupportedError, match="^" + re.escape(start + sentence)):
+        from_onnx(path)
+
+
+def test_states_that_the_file_takes(tmp_path):
+    """Sequences start from zeros, or from the states of the call."""
+    rng = np.random.default_rng(0)
+    w, r = rng.normal(0, 0.5, (1, 15, 3)), rng.normal(0, 0.5, (1, 15, 5))
+    nodes = [
+        helper.make_node(
+            "GRU", ["x", "W", "R", "", "", "h"], ["Y"], name="rnn", hidden_size=5,
+            linear_before_reset=1,
+        ),
+        helper.make_node("Squeeze", ["Y", "axes"], ["out"], name="squeeze"),
+    ]  # fmt: skip
+    path = write(
+        tmp_path, nodes, {"W": w, "R": r}, {"axes": np.array([1])}, ["time", 1, 3], h=[1, 1, 5]
+    )
+    x, h = rng.normal(size=(1, STEPS, 3)), rng.normal(size=(1, 1, 5))
+    session, network = onnxruntime.InferenceSession(path), from_onnx(path)
+    for start in (np.zeros_like(h), h):
+        given = {"x": x.swapaxes(0, 1).astype(np.float32), "h": start.astype(np.float32)}
+        (wanted,) = session.run(None, given)
+        found = evaluate(network, x, states={"rnn": {"h": start[0]}})
+        np.testing.assert_allclose(found[0], wanted[:, 0], rtol=0, atol=2e-5)
+
+
+def test_part_of_a_file(tmp_path):
+    """What computes the chosen input is left out, whatever it is."""
+    nodes = [
+        helper.make_node("Pow", ["x", "x"], ["power"], name="power"),
+        helper.make_node("MatMul", ["power", "w"], ["y"], name="product"),
+        helper.make_node("Relu", ["y"], ["out"], name="relu"),
+    ]
+    w = np.random.default_rng(0).normal(size=(3, 4))
+    path = write(tmp_path, nodes, {"w": w}, {}, [1, "time", 3])
+    x = np.random.default_rng(1).normal(size=(1, STEPS, 3))
+    found = evaluate(from_onnx(path, input="power"), x)
+    np.testing.assert_allclose(found, np.maximum(x @ w.astype(np.float32), 0), atol=1e-12)
+    network = from_onnx(path, "y", input="power")
+    np.testing.assert_allclose(evaluate(network, x), x @ w.astype(np.float32), atol=1e-12)
+    with pytest.raises(UnsupportedError, match="^Output out must depend on input rower, which it"):
+        from_onnx(path, input="rower")
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -177,12 +422,6 @@ def test_exports_of_torch(tmp_path, kind, bidirectional, last):
 def test_refuses_options_by_name(tmp_path, options, sentence):
     with pytest.raises(UnsupportedError, match=f"rnn.*{sentence}"):
         from_onnx(recurrent(tmp_path, **options))
-
-
-def test_refuses_operators_by_name(tmp_path):
-    nodes = [helper.make_node("Softmax", ["x"], ["out"], name="soft")]
-    with pytest.raises(UnsupportedError, match=r"Node soft \(Softmax\)"):
-        from_onnx(write(tmp_path, nodes, {}, {}, [1, "time", 3]))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", None], ids=["empty", "text", "cut"])
