@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from .compiler import artifact
+from .compiler.attention import ENERGIES
 from .compiler.encodings import UNIT_MULTIPLIER, Integers
 from .compiler.errors import DeltaloomError, UnsupportedError
 from .compiler.evaluate import as_sequences
 from .compiler.graph import Affine, Scale, State
 from .compiler.integer import IntegerLayer, IntegerNetwork
+from .compiler.integer_attention import IntegerAttention
 from .compiler.network import Network
-from .compiler.pwl import worst_error
+from .compiler.pwl import PiecewiseLinear, worst_error
 from .compiler.quantize import quantize as quantize_network
 from .compiler.recipe import Recipe
 from .compiler.schedule import DEFAULT_LANES, schedule
@@ -180,7 +182,12 @@ class QuantizedModel:
             "input": {"size": self.network.input_size, "format": str(self.network.input_format)},
             "output": {"size": self.network.output_size, "format": str(self.network.output_format)},
             "once_a_sequence": self.network.once,
-            "layers": [_layer_summary(layer) for layer in self.network.computing],
+            "layers": [
+                _attention_summary(layer)
+                if isinstance(layer, IntegerAttention)
+                else _layer_summary(layer)
+                for layer in self.network.multiplying
+            ],
             "bytes": {
                 "weights": size.weights,
                 "biases": size.biases,
@@ -266,14 +273,36 @@ def _layer_summary(layer: IntegerLayer) -> dict[str, Any]:
             for _, node in layer.graph.of(Scale)
         },
         "accumulator_bits": max(layer.sum_width(affine) for affine in affines),
-        "tables": {
-            name: {
-                "function": table.function,
-                "segments": len(table.base),
-                "worst_error": worst_error(table) if table.known else None,
-            }
-            for name, table in layer.tables.items()
-        },
+        "tables": _table_summary(layer.tables),
+    }
+
+
+def _attention_summary(layer: IntegerAttention) -> dict[str, Any]:
+    formats = {"q": layer.query, "k": layer.key, "v": layer.value, "p": layer.weight}
+    formats |= {"y": layer.format} | ({"t": layer.hidden} if layer.hidden else {})
+    return {
+        "name": layer.name,
+        "cell": layer.cell,
+        "inputs": layer.size,
+        "units": layer.value_size,
+        "skip": "zero" if layer.skips_zeros else "none",
+        "theta": {},
+        "formats": {name: str(format) for name, format in formats.items()},
+        "weights": {ENERGIES: str(layer.energy)} if layer.energy else {},
+        "real_scales": {},
+        "accumulator_bits": layer.accumulator_width,
+        "tables": _table_summary(layer.tables),
+    }
+
+
+def _table_summary(tables: Mapping[str, PiecewiseLinear]) -> dict[str, Any]:
+    return {
+        name: {
+            "function": table.function,
+            "segments": len(table.base),
+            "worst_error": worst_error(table) if table.known else None,
+        }
+        for name, table in tables.items()
     }
 
 

@@ -14,7 +14,9 @@ import numpy as np
 
 from .boards import flow
 from .boards.report import Report
+from .compiler.attention_schedule import AttentionSchedule
 from .compiler.errors import DeltaloomError, ModelFileError
+from .compiler.schedule import LayerSchedule
 from .model import load
 from .sim import cycles, golden, result, testbench
 from .sim.sequences import random_sequences
@@ -43,27 +45,55 @@ def manifest(design: Design) -> dict[str, Any]:
         "output": {"size": network.output_size, "format": str(network.output_format)},
         "once_a_sequence": network.once,
         "layers": [
-            {
-                "name": layer.layer.name,
-                "cell": layer.layer.cell,
-                "units": layer.layer.units,
-                "skip": layer.layer.skip.value,
-                "lanes": layer.lanes,
-                "stages": [
-                    {
-                        "units": stage.size,
-                        "units_per_block": stage.units,
-                        "folds": stage.folds,
-                        "blocks": stage.blocks,
-                    }
-                    for stage in layer.stages
-                ],
-                "accumulator_bits": layer.accumulator_width,
-                "cycles_per_dense_timestep": layer.dense_cycles,
-            }
+            _attention(layer) if isinstance(layer, AttentionSchedule) else _engine(layer)
             for layer in design.schedule.layers
         ],
         "verilog_sha256": verilog_digest(design),
+    }
+
+
+def _engine(layer: LayerSchedule) -> dict[str, Any]:
+    return {
+        "name": layer.layer.name,
+        "cell": layer.layer.cell,
+        "units": layer.layer.units,
+        "skip": layer.layer.skip.value,
+        "lanes": layer.lanes,
+        "stages": [
+            {
+                "units": stage.size,
+                "units_per_block": stage.units,
+                "folds": stage.folds,
+                "blocks": stage.blocks,
+            }
+            for stage in layer.stages
+        ],
+        "accumulator_bits": layer.accumulator_width,
+        "cycles_per_dense_timestep": layer.dense_cycles,
+    }
+
+
+def _attention(schedule: AttentionSchedule) -> dict[str, Any]:
+    """Its stages are the scores of as many keys as there is room for, and the weighted sums."""
+    layer = schedule.layer
+    parts = ((layer.max_steps, schedule.key_blocks), (layer.value_size, schedule.value_blocks))
+    return {
+        "name": layer.name,
+        "cell": layer.cell,
+        "units": layer.value_size,
+        "skip": "zero" if layer.skips_zeros else "none",
+        "lanes": schedule.lanes,
+        "stages": [
+            {
+                "units": units,
+                "units_per_block": min(schedule.lanes, units),
+                "folds": 1,
+                "blocks": blocks,
+            }
+            for units, blocks in parts
+        ],
+        "accumulator_bits": schedule.accumulator_width,
+        "cycles_per_dense_timestep": schedule.dense_cycles,
     }
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from math import ceil
 
+from ..compiler.attention_schedule import AttentionSchedule
 from ..compiler.encodings import Integers
 from ..compiler.errors import DoesNotFitError
 from ..compiler.graph import Activation, Mul, Scale
@@ -10,7 +11,8 @@ from ..compiler.integer import IntegerNetwork
 from ..compiler.schedule import LayerSchedule, Schedule, most_useful_lanes, schedule
 from ..compiler.target import Target
 from ..hw.lane_plan import ShiftCode, plan_lanes, products, reach
-from ..hw.storage import layer_memories
+from ..hw.scalar_multiplier import PART
+from ..hw.storage import attention_memories, layer_memories
 from ..hw.stream_storage import stream_memories
 from .catalogue import Board
 from .fits import Need, check_fits
@@ -45,6 +47,17 @@ def lane_multipliers(layer: LayerSchedule) -> int:
     """Multipliers of the lanes: none for weights that only shift, one for two narrow lanes."""
     plans = plan_lanes(layer)
     return sum(isinstance(plans[lanes[0]].code, Integers) for lanes in products(layer, plans))
+
+
+def attention_multipliers(layer: AttentionSchedule) -> int:
+    """Multipliers of the lanes and of their tables, and those of the softmax."""
+    attention = layer.layer
+    parts = [
+        -(-width // PART) for width in (attention.weighted.width, attention.inverse.target.width)
+    ]
+    softmax = 3 + parts[0] * parts[1]  # scale, two lines of tables, the normalisation
+    lanes = layer.lanes if layer.target.lane_multipliers else 0
+    return softmax + lanes + (layer.lanes if attention.form == "additive" else 0)
 
 
 def lane_logic(layer: LayerSchedule) -> tuple[int, int]:
@@ -89,7 +102,16 @@ def need_of(folded: Schedule) -> Need:
     between = stream_memories(folded.network, folded.target)
     memories = [(memory.width, memory.depth) for memory in between if memory.block_ram]
     luts, flip_flops, multipliers = 0, 0, 0
-    for layer in folded.layers:
+    for attention in folded.attentions:
+        memories += [
+            (memory.width, memory.depth)
+            for memory in attention_memories(attention)
+            if memory.block_ram
+        ]
+        multipliers += attention_multipliers(attention)
+        luts += 3 * attention.lanes * attention.accumulator_width
+        flip_flops += 2 * attention.lanes * attention.accumulator_width
+    for layer in folded.engines:
         memories += [
             (memory.width, memory.depth) for memory in layer_memories(layer) if memory.block_ram
         ]
@@ -116,8 +138,8 @@ def most_lanes(network: IntegerNetwork, board: Board) -> int:
 
     Where not even one lane a layer fits, that number: the check that follows says what limits.
     """
-    low = len(network.computing)
-    high = max(low, sum(most_useful_lanes(layer) for layer in network.computing))
+    low = len(network.multiplying)
+    high = max(low, sum(most_useful_lanes(layer) for layer in network.multiplying))
     while low < high:
         middle = (low + high + 1) // 2
         try:

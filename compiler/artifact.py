@@ -17,10 +17,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from .attention_structure import energies_name
 from .checks import check_network
 from .errors import DeltaloomError, ModelFileError
 from .fixed import width_for
 from .integer import IntegerLayer, IntegerNetwork
+from .integer_attention import IntegerAttention
 from .packing import NATIVE, pack, packed_bytes, unpack
 from .plain_values import integer, mapping, record, sequence
 from .rebuild import rebuild
@@ -96,9 +98,11 @@ def model_bytes(network: IntegerNetwork) -> ModelBytes:
     bits = tensor_bits(network, tensors)
     sizes = {"weights": 0, "biases": 0, "tables": 0}
     parameters = 0
+    energies = {energies_name(index) for index in range(len(network.layers))}
     for name, values in tensors.items():
         table = name.startswith("table.")
-        kind = "tables" if table else ("biases", "weights")[values.ndim - 1]
+        weights = values.ndim == 2 or name in energies
+        kind = "tables" if table else "weights" if weights else "biases"
         sizes[kind] += packed_bytes(values.size, bits[name])
         parameters += 0 if table else values.size
     return ModelBytes(**sizes, float32=4 * parameters)
@@ -114,6 +118,8 @@ def tensor_bits(network: IntegerNetwork, tensors: Tensors) -> dict[str, int]:
         if isinstance(layer, IntegerLayer):
             for path, key in paths_of(layer.graph.nodes):
                 bits[f"layer.{index}.{key}"] = encoding_of(path).bits
+        if isinstance(layer, IntegerAttention) and layer.energy is not None:
+            bits[energies_name(index)] = layer.energy.width
     return bits
 
 

@@ -1,5 +1,6 @@
 """The rules that every integer network keeps, whoever made it."""
 
+from .attention_checks import check_attention
 from .check_rules import check_array, check_format, require
 from .exact import MAX_EXACT, Interval
 from .graph import Affine, Constant, State
@@ -16,9 +17,12 @@ __all__ = ["check_layer", "check_network"]
 
 def check_network(network: IntegerNetwork) -> None:
     """Raise ``ValueError`` unless the network keeps all rules, those of its layers included."""
-    require(bool(network.computing), "Network must have at least one layer that computes")
-    for layer in network.computing:
-        check_layer(layer)
+    require(bool(network.multiplying), "Network must have at least one layer that computes")
+    for layer in network.multiplying:
+        if isinstance(layer, IntegerLayer):
+            check_layer(layer)
+        else:
+            check_attention(layer)
     check_wiring(network.layers)
     sizes = stream_sizes(network.layers, network.input_size)
     for name, size in sizes.items():

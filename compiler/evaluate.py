@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .attention import Attention
 from .errors import DeltaloomError
 from .graph import (
     Activation,
@@ -27,7 +28,7 @@ from .inverse import inverse
 from .layout import Layout
 from .network import Layer, Network
 from .states import as_states
-from .stream_values import evaluate_stream_layer
+from .stream_values import evaluate_attention, evaluate_stream_layer
 from .wiring import INPUT, sources_of
 
 __all__ = [
@@ -116,6 +117,8 @@ def run(
             rows, left = _evaluate_layer(layer, rows, layout, observe, given.get(layer.name, {}))
             if left:
                 finals[layer.name] = left
+        elif isinstance(layer, Attention):
+            rows, layout = evaluate_attention(layer, taken)
         else:
             rows, layout = evaluate_stream_layer(layer, [rows for rows, _ in taken], taken[0][1])
         if observe_stream:

@@ -22,7 +22,7 @@ from .stream_formats import choose_stream_formats
 from .weight_scales import choose_weight_formats
 from .wiring import sources_of
 
-__all__ = ["LayerFormats", "choose_formats", "fit_tables"]
+__all__ = ["LayerFormats", "choose_formats", "fit_table", "fit_tables"]
 
 
 @dataclass(frozen=True)
@@ -146,11 +146,11 @@ def fit_tables(layer: Layer, formats: LayerFormats, recipe: Recipe) -> dict[str,
             operand = layer.graph.nodes[node.operand].name
             source = node.definition.source(formats.elementwise[operand])
             target = node.definition.target(source, formats.elementwise[node.name])
-            found[node.name] = _fit_table(node.definition, source, target, recipe)
+            found[node.name] = fit_table(node.definition, source, target, recipe)
     return found
 
 
-def _fit_table(
+def fit_table(
     function: Function, source: Format, target: Format, recipe: Recipe
 ) -> PiecewiseLinear:
     """Of a function that is piecewise linear itself, its own pieces."""

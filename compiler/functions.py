@@ -176,6 +176,17 @@ def exp() -> Function:
     return Function("exp", np.exp, np.exp)
 
 
+def softmax_weight() -> Function:
+    """exp(-8 - x): of distances from the largest score, 0 to 16, less half of that range."""
+    return Function(
+        "softmax_weight",
+        lambda x: np.exp(-8.0 - x),
+        lambda x: -np.exp(-8.0 - x),
+        flat=8.0,
+        bounds=(0, 1),
+    )
+
+
 def softsign() -> Function:
     """x / (1 + abs(x))."""
     return Function(
@@ -356,7 +367,7 @@ FAMILIES: Mapping[str, Callable[..., Function]] = {
         for family in (
             *(relu, sigmoid, tanh, scaled_tanh, exp, softsign, softplus, log_sigmoid),
             *(elu, silu, mish, gelu, gelu_tanh, hard_swish, hard_sigmoid, hard_tanh),
-            *(leaky_relu, soft_shrink, linear, inverse_reciprocal, inverse_root),
+            *(leaky_relu, soft_shrink, linear, inverse_reciprocal, inverse_root, softmax_weight),
         )
     },
 }

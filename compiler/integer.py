@@ -10,6 +10,7 @@ import numpy as np
 from .convolution import Convolution
 from .fixed import Format, width_for
 from .graph import Affine, Graph, Input, Inverse, Path, Rescale, State
+from .integer_attention import IntegerAttention
 from .inverse import FixedInverse
 from .pwl import PiecewiseLinear
 from .stages import Stage, stages_of
@@ -285,6 +286,12 @@ class IntegerNetwork:
         """The cells, each an engine of its own."""
         return tuple(layer for layer in self.layers if isinstance(layer, IntegerLayer))
 
+    @property
+    def multiplying(self) -> tuple[IntegerLayer | IntegerAttention, ...]:
+        """Cells and attention: what has lanes."""
+        kinds = IntegerLayer | IntegerAttention
+        return tuple(layer for layer in self.layers if isinstance(layer, kinds))
+
     @cached_property
     def sources(self) -> dict[str, tuple[str, ...]]:
         """By layer: the streams that it takes."""
@@ -305,8 +312,8 @@ class IntegerNetwork:
         """By stream: how its timesteps follow from the input's."""
         return stream_lengths(self.layers)
 
-    def steps(self, layer: IntegerLayer, lengths: Sequence[int]) -> list[int]:
-        """Timesteps that a cell runs for sequences with these timesteps."""
+    def steps(self, layer: IntegerLayer | IntegerAttention, lengths: Sequence[int]) -> list[int]:
+        """Timesteps that a layer runs for sequences with these timesteps."""
         return [self.lengths[layer.name].of(int(length)) for length in lengths]
 
     @property
@@ -357,6 +364,10 @@ class IntegerNetwork:
             self.lengths[self.sources[layer.name][0]].most(layer.max_steps)
             for layer in self.layers
             if isinstance(layer, Reverse) or (isinstance(layer, Pool) and layer.is_mean)
+        ] + [
+            self.lengths[self.sources[layer.name][1]].most(layer.max_steps)
+            for layer in self.layers
+            if isinstance(layer, IntegerAttention)
         ]
         return min(limits, default=None)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .attention import Attention
 from .errors import DeltaloomError
 from .graph import Affine, Constant, Graph, State
 from .streams import (
@@ -22,6 +23,7 @@ from .wiring import check_wiring, infer_input_size, stream_lengths, stream_sizes
 
 __all__ = [
     "ArgMax",
+    "Attention",
     "Concatenate",
     "Embedding",
     "LastStep",
@@ -143,7 +145,7 @@ class Network:
         return stream_lengths(self.layers)[self.layers[-1].name].once
 
     def check(self) -> None:
-        if not self.computing:
+        if not any(isinstance(layer, Layer | Attention) for layer in self.layers):
             raise DeltaloomError("Network must have at least one layer that computes")
         for layer in self.computing:
             layer.check()

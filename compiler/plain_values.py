@@ -5,7 +5,17 @@ from typing import Any
 
 from .fixed import Format
 
-__all__ = ["format_of", "integer", "mapping", "real", "record", "sequence", "text"]
+__all__ = [
+    "flag",
+    "format_of",
+    "integer",
+    "mapping",
+    "real",
+    "record",
+    "sequence",
+    "signed",
+    "text",
+]
 
 FORMAT = re.compile(r"s([1-9][0-9]?)\.(0|-?[1-9][0-9]{0,2})")
 LARGEST = 1 << 40
@@ -40,6 +50,19 @@ def integer(value: object, what: str) -> int:
     """A count, position or threshold."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < LARGEST:
         raise ValueError(f"{what} must have a non-negative integer")
+    return value
+
+
+def signed(value: object, what: str) -> int:
+    """A number of either sign."""
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= LARGEST:
+        raise ValueError(f"{what} must have an integer")
+    return value
+
+
+def flag(value: object, what: str) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{what} must have true or false")
     return value
 
 

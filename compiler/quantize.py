@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .attention import Attention
+from .attention_formats import quantize_attention
 from .calibrate import Ranges, calibrate
 from .checks import check_network
 from .errors import DeltaloomError
@@ -19,6 +21,7 @@ from .recipe_names import check_recipe
 from .recipe_values import SUMS
 from .streams import Embedding, Pool, StreamLayer, Sum
 from .weights import quantize_weights
+from .wiring import sources_of, stream_sizes
 
 __all__ = [
     "Plan",
@@ -107,7 +110,7 @@ def round_network(plan: Plan) -> IntegerNetwork:
         tuple(
             quantize_layer(layer, plan.cells[layer.name], plan.recipe)
             if isinstance(layer, Layer)
-            else quantize_stream_layer(layer, plan.streams[layer.name])
+            else quantize_stream_layer(layer, plan)
             for layer in plan.network.layers
         )
     )
@@ -118,9 +121,20 @@ def round_network(plan: Plan) -> IntegerNetwork:
     return integer
 
 
-def quantize_stream_layer(layer: StreamLayer, format: Format) -> StreamLayer:
-    """A stream layer, given its output's format."""
+def quantize_stream_layer(layer: StreamLayer, plan: Plan) -> StreamLayer:
+    """A stream layer in the formats of its streams."""
+    format = plan.streams[layer.name]
     match layer:
+        case Attention():
+            sources = sources_of(plan.network.layers)[layer.name]
+            sizes = stream_sizes(plan.network.layers, plan.network.input_size)
+            return quantize_attention(
+                layer,
+                [plan.streams[source] for source in sources],
+                [sizes[source] for source in sources],
+                format,
+                plan.recipe,
+            )
         case Embedding():
             return replace(layer, table=format.quantize(layer.table), format=format)
         case Sum() | Pool(function="mean"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .attention_structure import ATTENTION, rebuild_attention
 from .convolution import Convolution
 from .encodings import ENCODINGS, Encoding, Integers
 from .graph import (
@@ -76,7 +77,9 @@ def rebuild(description: object, tensors: Mapping[str, np.ndarray]) -> IntegerNe
     ]
     layers: list[IntegerLayer | StreamLayer] = []
     for index, entry in enumerate(sequence(top["layers"], "Layers")):
-        if isinstance(entry, dict) and "kind" in entry:
+        if isinstance(entry, dict) and entry.get("kind") == ATTENTION:
+            layers.append(rebuild_attention(index, entry, tables, take))
+        elif isinstance(entry, dict) and "kind" in entry:
             layers.append(rebuild_stream_layer(index, entry, take))
         else:
             layers.append(rebuild_layer(index, entry, tables, take))
@@ -177,7 +180,7 @@ def rebuild_stream_layer(index: int, entry: dict[str, Any], take: Any) -> Stream
     what = f"Layer {index}"
     name = entry["kind"]
     if not isinstance(name, str) or name not in STREAM_LAYERS:
-        raise ValueError(f"{what} must be one of {', '.join(STREAM_LAYERS)}")
+        raise ValueError(f"{what} must be one of {', '.join((ATTENTION, *STREAM_LAYERS))}")
     kind = STREAM_LAYERS[name]
     values = record(entry, what, {"kind", *stream_fields(kind)})
     del values["kind"]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from .attention import ENERGIES, Attention, operands_of
 from .errors import DeltaloomError
 from .graph import Affine, State
 from .network import Layer, Network
@@ -35,10 +36,15 @@ def check_recipe(recipe: Recipe, network: Network) -> None:
     """Raise unless every name of the recipe is one of the network's and says something of it."""
     operands = operand_names(network)
     weights = [name for names in operands.values() for name in names]
-    names = {"weights": weights, "scale": weights, "activations": sorted(operands)}
-    _check_paths(recipe.paths, names)
+    _check_theta(recipe, network, sorted(operands))
     _check_state_limits(recipe.state_limits, network)
-    _check_theta(recipe, network, names["activations"])
+    activations = list(operands)
+    for layer in network.layers:
+        if isinstance(layer, Attention):
+            weights += [f"{layer.name}.{ENERGIES}"] if layer.form == "additive" else []
+            activations += [f"{layer.name}.{operand}" for operand in operands_of(layer)]
+    names = {"weights": weights, "scale": weights, "activations": sorted(activations)}
+    _check_paths(recipe.paths, names)
     if recipe.output is not None and isinstance(network.layers[-1], ArgMax):
         raise DeltaloomError(
             f"Recipe output must be left out: the last layer, {network.layers[-1].name}, gives "

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
+from .attention_schedule import AttentionSchedule
 from .errors import DeltaloomError
 from .integer import IntegerLayer, IntegerNetwork, Skip
+from .integer_attention import IntegerAttention
 from .stage_schedule import (
     DRAIN_LATENCY,
     ENCODER_LATENCY,
@@ -154,7 +156,7 @@ class Schedule:
     """The engines of a network, in order."""
 
     network: IntegerNetwork
-    layers: tuple[LayerSchedule, ...]
+    layers: tuple[LayerSchedule | AttentionSchedule, ...]
 
     @property
     def target(self) -> Target:
@@ -164,11 +166,34 @@ class Schedule:
     def lanes(self) -> int:
         return sum(layer.lanes for layer in self.layers)
 
+    @property
+    def engines(self) -> tuple[LayerSchedule, ...]:
+        """Those of cells."""
+        return tuple(layer for layer in self.layers if isinstance(layer, LayerSchedule))
+
+    @property
+    def attentions(self) -> tuple[AttentionSchedule, ...]:
+        """Those of attention."""
+        return tuple(layer for layer in self.layers if isinstance(layer, AttentionSchedule))
+
     def of(self, name: str) -> LayerSchedule:
-        return next(layer for layer in self.layers if layer.layer.name == name)
+        """That of a cell, by its name."""
+        return next(layer for layer in self.engines if layer.layer.name == name)
+
+    def attention(self, name: str) -> AttentionSchedule:
+        """That of attention, by its name."""
+        return next(layer for layer in self.attentions if layer.layer.name == name)
+
+    def lanes_of(self, name: str) -> int:
+        """Lanes of a layer, by its name."""
+        return next(layer.lanes for layer in self.layers if layer.layer.name == name)
 
 
-def schedule_layer(layer: IntegerLayer, lanes: int, target: Target) -> LayerSchedule:
+def schedule_layer(
+    layer: IntegerLayer | IntegerAttention, lanes: int, target: Target
+) -> LayerSchedule | AttentionSchedule:
+    if isinstance(layer, IntegerAttention):
+        return AttentionSchedule(layer, lanes, target)
     walks = [stage for stage in layer.stages if stage.multiplies]
     passes = tuple(StageTimes(stage, target) for stage in layer.stages[len(walks) :])
     stages = tuple(
@@ -182,8 +207,10 @@ def schedule_layer(layer: IntegerLayer, lanes: int, target: Target) -> LayerSche
     )
 
 
-def steps_cycles(layer: IntegerLayer, lanes: int) -> int:
-    """Cycles of a dense timestep, list walks alone."""
+def steps_cycles(layer: IntegerLayer | IntegerAttention, lanes: int) -> int:
+    """Cycles of a dense timestep, list walks alone; of attention, of its longest one."""
+    if isinstance(layer, IntegerAttention):
+        return AttentionSchedule(layer, lanes, GENERIC).dense_cycles
     cycles = 0
     for stage in (stage for stage in layer.stages if stage.multiplies):
         units, folds = fold(lanes, len(rows_of(stage)), stage.channels)
@@ -191,8 +218,10 @@ def steps_cycles(layer: IntegerLayer, lanes: int) -> int:
     return cycles
 
 
-def most_useful_lanes(layer: IntegerLayer) -> int:
+def most_useful_lanes(layer: IntegerLayer | IntegerAttention) -> int:
     """Lanes that are enough to hold every row of the largest stage at once."""
+    if isinstance(layer, IntegerAttention):
+        return max(layer.max_steps, layer.value_size)
     walks = [stage for stage in layer.stages if stage.multiplies]
     return max(len(rows_of(stage)) * stage.channels for stage in walks)
 
@@ -202,7 +231,7 @@ def balance(network: IntegerNetwork, lanes: int) -> dict[str, int]:
 
     A layer that runs once a sequence, and not once a timestep, gets one lane, unless all do.
     """
-    layers = network.computing
+    layers = network.multiplying
     if lanes < len(layers):
         raise DeltaloomError(
             f"Lanes must be at least one a layer, {len(layers)} in all, not {lanes}"
@@ -241,7 +270,7 @@ def schedule(
     target : Target
         What the device family offers.
     """
-    names = [layer.name for layer in network.computing]
+    names = [layer.name for layer in network.multiplying]
     if isinstance(lanes, Mapping):
         unknown, missing = set(lanes) - set(names), set(names) - set(lanes)
         if unknown or missing:
@@ -257,7 +286,7 @@ def schedule(
         check_lanes(count)
     return Schedule(
         network,
-        tuple(schedule_layer(layer, split[layer.name], target) for layer in network.computing),
+        tuple(schedule_layer(layer, split[layer.name], target) for layer in network.multiplying),
     )
 
 

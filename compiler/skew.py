@@ -1,6 +1,7 @@
 """How deep the queues at a join are, so that no pattern of stalls can stop a network for good."""
 
 from .integer import IntegerLayer, IntegerNetwork
+from .integer_attention import IntegerAttention
 from .streams import Concatenate, Reverse, Sum, Window
 from .wiring import INPUT
 
@@ -12,7 +13,12 @@ FLIGHT = 2
 
 def is_join(layer: object) -> bool:
     """Whether a layer has several sources, each behind a queue."""
-    return isinstance(layer, Concatenate | Sum)
+    return isinstance(layer, Concatenate | Sum | IntegerAttention)
+
+
+def holds_sequences(layer: object) -> bool:
+    """Whether nothing of a sequence leaves a layer before it has come to its end."""
+    return isinstance(layer, Reverse) or (isinstance(layer, IntegerAttention) and not layer.causal)
 
 
 def taps_of(network: IntegerNetwork, stream: str) -> list[tuple[str, int]]:
@@ -31,13 +37,18 @@ def join_depths(network: IntegerNetwork) -> dict[str, tuple[int, ...]]:
     All sources of a join have the same timesteps. Vector n of a source depends on vectors of the
     network's input up to n alone; or up to ``stride * n + ahead`` or the end of n's sequence, if
     there are windows on the way, whose strides all sources share; or up to that end, if there is a
-    reversal. So a queue may fill before the join moves with two vectors; and, where the windows of
-    another source look further ahead, with the vectors that this one gives in between; or, where
-    another source waits for a reversal that this one does not share with all, with a whole
-    sequence. It holds that, and :data:`FLIGHT` vectors for each cell on another way, so that these
-    need not wait for each other. Whatever comes after the join may stall: then all its queues
-    fill, and all ways stand until it moves. Where a source gives one vector a sequence, so do all,
-    and none of them waits for the next sequence.
+    layer that holds sequences: a reversal, or attention to whole ones. So a queue may fill before
+    the join moves with two vectors; and, where the windows of another source look further ahead,
+    with the vectors that this one gives in between; or, where another source waits for such a
+    layer that this one does not share with all, with a whole sequence. It holds that, and
+    :data:`FLIGHT` vectors for each cell or attention on another way, so that these need not wait
+    for each other. Whatever comes after the join may stall: then all its queues fill, and all ways
+    stand until it moves. Where a source gives one vector a sequence, so do all, and none of them
+    waits for the next sequence.
+
+    Attention joins its sources as well. Of keys and values it takes vector n of each in turn, and
+    a query after the keys that it meets: with causal attention those up to n, so two vectors are
+    enough as before; else all of a sequence, for which the queries wait in their queue.
     """
     passed: dict[str, frozenset[str]] = {INPUT: frozenset()}
     reach = {INPUT: (1, 0)}  # stride and ahead, in vectors of the network's input
@@ -57,11 +68,13 @@ def join_depths(network: IntegerNetwork) -> dict[str, tuple[int, ...]]:
         found = []
         for place, source in enumerate(sources):
             others = frozenset().union(*(way for at, way in enumerate(own) if at != place))
-            cells = sum(isinstance(kinds[name], IntegerLayer) for name in others)
-            vectors = 2 + FLIGHT * cells
+            engines = IntegerLayer | IntegerAttention
+            vectors = 2 + FLIGHT * sum(isinstance(kinds[name], engines) for name in others)
+            waits = any(holds_sequences(kinds[name]) for name in others)
+            waits |= holds_sequences(layer) and not place
             if not network.lengths[source].once:
                 vectors += (ahead - reach[source][1]) // stride
-                if any(isinstance(kinds[name], Reverse) for name in others):
+                if waits:
                     vectors += network.longest(source)
             found.append(vectors * network.sizes[source])
         depths[layer.name] = tuple(found)

@@ -1,5 +1,6 @@
 """Which fixed-point format every stream between layers has."""
 
+from .attention import SOURCES, Attention
 from .calibrate import STREAM, Ranges, Statistics
 from .fixed import Format
 from .network import Layer, Network
@@ -19,14 +20,16 @@ def choose_stream_formats(network: Network, ranges: Ranges, recipe: Recipe) -> d
 
     Streams on both sides of a layer that only moves elements share a format, and so do all that
     are concatenated (as the directions of a bidirectional layer share a quantizer in iRNN, Sari
-    et al. 2021). It is the one that the recipe gives the operands of the cells that read them,
-    and the network's output; with cells that ask for different ones, the one with the range of
+    et al. 2021). It is the one that the recipe gives the operands of cells and attention that read
+    them, and the network's output; where they ask for different ones, the one with the range of
     the widest and the step of the finest, as far as 16 bits hold both. Where no cell reads and
     nothing is put out, as before a sum, it is the element-wise one. Indices are whole numbers.
     """
     groups = group_streams(network)
     readers = readers_of(network.layers)
     cells = {layer.name: layer for layer in network.computing}
+    attentions = [layer for layer in network.layers if isinstance(layer, Attention)]
+    wired = sources_of(network.layers)
     found: dict[str, Format] = {}
     fixed = {layer.name: layer.format for layer in network.layers if isinstance(layer, ArgMax)}
     tables = {layer.name: layer for layer in network.layers if isinstance(layer, Embedding)}
@@ -48,6 +51,12 @@ def choose_stream_formats(network: Network, ranges: Ranges, recipe: Recipe) -> d
             for name in group.streams
             for reader in readers[name]
             if reader in cells
+        ]
+        asked += [
+            statistics.format(recipe.activation_bits(layer.name, operand), recipe.clip)
+            for layer in attentions
+            for source, operand in zip(wired[layer.name], SOURCES, strict=True)
+            if source in group.streams
         ]
         if network.layers[-1].name in group.streams:
             width = WIDEST if recipe.output == SUMS else recipe.output or recipe.elementwise

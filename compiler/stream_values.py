@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .attention import Attention, attend, steps_too_many
 from .errors import DeltaloomError
 from .layout import Layout
 from .streams import (
@@ -19,7 +20,7 @@ from .streams import (
 )
 from .wiring import Length
 
-__all__ = ["check_indices", "evaluate_stream_layer", "window_places"]
+__all__ = ["check_indices", "evaluate_attention", "evaluate_stream_layer", "window_places"]
 
 
 def evaluate_stream_layer(
@@ -55,6 +56,23 @@ def evaluate_stream_layer(
         case _:
             raise TypeError(f"Layer must be a known stream layer, not {layer!r}")
     return found, Layout.of([1] * len(lengths))
+
+
+def evaluate_attention(
+    layer: Attention, sources: Sequence[tuple[np.ndarray, Layout]]
+) -> tuple[np.ndarray, Layout]:
+    """The same of attention, whose sources may have different timesteps."""
+    (_, asked), (_, kept), _ = sources
+    queries, keys, values = [layout.in_order(rows) for rows, layout in sources]
+    found = []
+    for ask, ask_end, keep, keep_end in zip(
+        asked.starts, asked.ends, kept.starts, kept.ends, strict=True
+    ):
+        if keep_end - keep > layer.max_steps:
+            raise DeltaloomError(steps_too_many(layer, int(keep_end - keep)))
+        here = slice(keep, keep_end)
+        found.append(attend(layer, queries[ask:ask_end], keys[here], values[here]))
+    return np.concatenate(found)[asked.source], asked
 
 
 def check_steps(layer: Reverse | Pool, lengths: np.ndarray) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from .attention_structure import describe_attention, energies_name
 from .encodings import Encoding, Integers
 from .graph import Affine, Node, Path
 from .integer import IntegerLayer, IntegerNetwork
+from .integer_attention import IntegerAttention
 from .pwl import PiecewiseLinear
 from .streams import Embedding, StreamLayer
 
@@ -29,7 +31,7 @@ Tensors = dict[str, np.ndarray]
 def distinct_tables(network: IntegerNetwork) -> list[PiecewiseLinear]:
     """Every table of the network once, in the order of first use."""
     found: list[PiecewiseLinear] = []
-    for layer in network.computing:
+    for layer in network.multiplying:
         for name in sorted(layer.tables):
             if layer.tables[name] not in found:
                 found.append(layer.tables[name])
@@ -45,6 +47,8 @@ def tensors_of(network: IntegerNetwork) -> Tensors:
         if table.knots is not None:
             found[f"table.{index}.knots"] = table.knots
     for index, layer in enumerate(network.layers):
+        if isinstance(layer, IntegerAttention) and layer.energies is not None:
+            found[energies_name(index)] = layer.energies
         if isinstance(layer, IntegerLayer):
             for path, key in paths_of(layer.graph.nodes):
                 found[f"layer.{index}.{key}"] = encoding_of(path).codes(layer.weights[key])
@@ -84,13 +88,19 @@ def describe(network: IntegerNetwork) -> dict[str, Any]:
             }
             for table in tables
         ],
-        "layers": [
-            describe_layer(layer, tables)
-            if isinstance(layer, IntegerLayer)
-            else describe_stream_layer(layer)
-            for layer in network.layers
-        ],
+        "layers": [describe_part(layer, tables) for layer in network.layers],
     }
+
+
+def describe_part(
+    layer: IntegerLayer | StreamLayer, tables: list[PiecewiseLinear]
+) -> dict[str, Any]:
+    match layer:
+        case IntegerLayer():
+            return describe_layer(layer, tables)
+        case IntegerAttention():
+            return describe_attention(layer, tables)
+    return describe_stream_layer(layer)
 
 
 def describe_layer(layer: IntegerLayer, tables: list[PiecewiseLinear]) -> dict[str, Any]:

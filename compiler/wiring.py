@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from .attention import AttentionLayer
 from .fixed import Format
+from .integer_attention import IntegerAttention
 from .streams import (
     ArgMax,
     Concatenate,
@@ -143,6 +145,12 @@ def check_wiring(layers: Sequence[Wired]) -> None:
             )
         if isinstance(layer, Concatenate | Sum):
             require(len(sources) > 1, f"Layer {layer.name} must have at least two sources")
+        elif isinstance(layer, AttentionLayer):
+            require(
+                len(sources) == 3,
+                f"Layer {layer.name} must have three sources, of queries, keys and values, "
+                f"not {len(sources)}",
+            )
         else:
             require(
                 len(sources) == 1, f"Layer {layer.name} must have one source, not {len(sources)}"
@@ -162,6 +170,8 @@ def stream_lengths(layers: Sequence[Wired]) -> dict[str, Length]:
     for layer, sources in zip(layers, sources_of(layers).values(), strict=True):
         taken = [lengths[source] for source in sources]
         here = taken[0]
+        if isinstance(layer, AttentionLayer) and not layer.causal:
+            sources, taken = sources[1:], taken[1:]
         require(
             len(set(taken)) == 1,
             f"Layer {layer.name} must have sources with the same timesteps, which "
@@ -214,7 +224,9 @@ def infer_input_size(layers: Sequence[Wired]) -> int:
             case Embedding():
                 needed = 1
             case StreamLayer():
-                if isinstance(layer, Concatenate):
+                if isinstance(layer, AttentionLayer):
+                    factor, more = taken[2]
+                elif isinstance(layer, Concatenate):
                     factor, more = sum(a for a, _ in taken), sum(b for _, b in taken)
                 elif isinstance(layer, Window):
                     factor, more = layer.kernel * factor, layer.kernel * more
@@ -261,6 +273,9 @@ def infer_input_format(layers: Sequence[Wired]) -> Format:
     for layer, sources in zip(layers, sources_of(layers).values(), strict=True):
         if unchanged.isdisjoint(sources):
             continue
+        if isinstance(layer, IntegerAttention):
+            place = next(at for at, source in enumerate(sources) if source in unchanged)
+            return layer.operands[place]
         if not isinstance(layer, StreamLayer):
             return layer.input_format  # type: ignore[attr-defined]
         if isinstance(layer, Embedding):

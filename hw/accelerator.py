@@ -6,9 +6,11 @@ from amaranth.lib.wiring import In, Out
 
 from ..compiler import streams as network_layers
 from ..compiler.integer import IntegerLayer
+from ..compiler.integer_attention import IntegerAttention
 from ..compiler.skew import is_join, join_depths, taps_of
 from ..compiler.wiring import INPUT
 from .arg_max import ArgMax
+from .attention import Attention
 from .conv_engine import ConvolutionalEngine
 from .embedding import Embedding
 from .engine import Engine
@@ -29,7 +31,7 @@ class Accelerator(wiring.Component):
     """Computes a network; every layer works on its own timestep at the same time.
 
     Elements are signed integers, sign-extended to whole bytes. A sequence may be endless, unless a
-    layer reverses it or takes its mean.
+    layer reverses it, takes its mean or attends to it.
 
     Parameters
     ----------
@@ -47,9 +49,9 @@ class Accelerator(wiring.Component):
         a sequence.
     error : Out(1)
         A sequence ended within a vector: its ``tlast`` was passed over. It went on beyond the
-        timesteps that a reversal or a mean has room for: it was cut there, and the rest is a
-        sequence of its own. It was too short for a window: that shows zeros after it. An index was
-        not in its table: the row is zero. Stays until reset.
+        timesteps that a reversal, a mean or attention has room for: it was cut there, and the rest
+        is a sequence of its own. It was too short for a window: that shows zeros after it. An
+        index was not in its table: the row is zero. Stays until reset.
     """
 
     def __init__(self, network, schedule):
@@ -138,6 +140,9 @@ class Accelerator(wiring.Component):
             case network_layers.Sum():
                 part = Adder(layer, formats)
                 inputs = part.sources
+            case IntegerAttention():
+                part = Attention(self._schedule.attention(layer.name))
+                inputs = [part.query, part.key, part.value]
             case _:
                 raise TypeError(f"Layer must be a known one, not {layer!r}")
         m.submodules[name] = part

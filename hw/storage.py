@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ..compiler.attention_schedule import AttentionSchedule
 from ..compiler.conv_schedule import Spans, spans_ahead
 from ..compiler.integer import Skip
 from ..compiler.schedule import LayerSchedule
@@ -13,10 +14,12 @@ from .encoder import entry_layout, index_width
 from .gate_bias import bias_layout
 from .lane_plan import sum_widths, weight_widths
 from .pwl import line_layout
+from .query_list import query_operand
 from .ram_style import in_block_ram
+from .softmax import weight_operand
 from .stream_layout import marked_layout
 
-__all__ = ["Storage", "layer_memories"]
+__all__ = ["Storage", "attention_memories", "layer_memories"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,31 @@ def layer_memories(schedule: LayerSchedule) -> list[Storage]:
             segments = len(table.base)
             add(name, line_layout(table).size, segments, in_block_ram(segments))
     add("queue", marked_layout(layer.output_format).size, schedule.output.output_depth)
+    return found
+
+
+def attention_memories(schedule: AttentionSchedule) -> list[Storage]:
+    """The memories of attention."""
+    layer, target = schedule.layer, schedule.target
+    (query, query_skip), (weight, weight_skip) = query_operand(layer), weight_operand(layer)
+    words = {
+        "memory": (schedule.lanes * schedule.element_width, schedule.words),
+        "scores": (layer.score.width, layer.max_steps),
+        "queue": (layer.format.width + 2, schedule.output_depth),
+    }
+    for operand, skip in ((query, query_skip), (weight, weight_skip)):
+        depth = PINGPONG << index_width(operand.size)
+        words[f"{operand.name}_list"] = (entry_layout(operand, skip).size, depth)
+    found = [
+        Storage(name, width, depth, in_block_ram(depth, target))
+        for name, (width, depth) in words.items()
+    ]
+    for name, table in layer.tables.items():
+        for _ in range(schedule.lanes if name == "tanh" else 1):
+            if table.knots is None:
+                segments = len(table.base)
+                width = line_layout(table).size
+                found.append(Storage(name, width, segments, in_block_ram(segments)))
     return found
 
 

@@ -6,12 +6,24 @@ from typing import Any
 
 import numpy as np
 
+from ..compiler.attention_schedule import AttentionSchedule
 from ..compiler.graph import Affine
 from ..compiler.integer import IntegerLayer, IntegerNetwork, Operand
+from ..compiler.integer_attention import IntegerAttention
 from ..compiler.schedule import LayerSchedule, Schedule
 from .golden import LayerTrace
 
-__all__ = ["Activity", "LayerActivity", "Share", "measure", "measure_layer", "rows_of", "uses_of"]
+__all__ = [
+    "Activity",
+    "LayerActivity",
+    "Share",
+    "measure",
+    "measure_attention",
+    "measure_layer",
+    "queries_of",
+    "rows_of",
+    "uses_of",
+]
 
 
 @dataclass(frozen=True)
@@ -149,15 +161,16 @@ def measure(
     total_cycles : int, optional
         Of the run.
     """
-    layers = {
-        layer.name: measure_layer(
-            layer,
-            traces[layer.name],
-            sum(network.steps(layer, lengths)),
-            schedule.of(layer.name) if schedule else None,
-        )
-        for layer in network.computing
-    }
+    layers = {}
+    for layer in network.multiplying:
+        name = layer.name
+        if isinstance(layer, IntegerAttention):
+            asked = schedule.attention(name) if schedule else None
+            layers[name] = measure_attention(layer, traces[name], asked)
+        else:
+            steps = sum(network.steps(layer, lengths))
+            folded = schedule.of(name) if schedule else None
+            layers[name] = measure_layer(layer, traces[name], steps, folded)
     return Activity(layers, None if total_cycles is None else total_cycles / sum(lengths))
 
 
@@ -175,6 +188,32 @@ def measure_layer(
     return LayerActivity(
         columns, operations, _words(schedule, entries, steps) if schedule else None
     )
+
+
+def measure_attention(
+    layer: IntegerAttention, trace: LayerTrace, schedule: AttentionSchedule | None = None
+) -> LayerActivity:
+    """The same of attention; its columns are those of queries, and the keys that each one meets."""
+    asked, weighed, met = queries_of(trace)
+    words = None
+    if schedule:
+        blocks = -(-met // schedule.lanes)
+        kept = int((asked * blocks).sum() + weighed.sum() * schedule.value_blocks)
+        words = Share(kept, int(blocks.sum() * layer.size + met.sum() * schedule.value_blocks))
+    columns = {
+        "q": Share(int(asked.sum()), len(met) * layer.size),
+        "p": Share(int(weighed.sum()), int(met.sum())),
+    }
+    products = int((asked * met + weighed * layer.value_size).sum())
+    dense = int(met.sum()) * (layer.size + layer.value_size)
+    return LayerActivity(columns, Share(products, dense), words)
+
+
+def queries_of(trace: LayerTrace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each query of attention, in stream order: entries, entries of its weights, keys met."""
+    asked, weighed, met = (trace.fired[name].sum(axis=2) for name in ("q", "p", "k"))
+    living = met > 0
+    return asked[living], weighed[living], met[living]
 
 
 def _words(schedule: LayerSchedule, entries: Mapping[str, int], steps: int) -> Share:

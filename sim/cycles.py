@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..compiler.integer import IntegerLayer, IntegerNetwork
+from ..compiler.integer_attention import IntegerAttention
 from ..compiler.schedule import Schedule
 from ..compiler.skew import join_depths, taps_of
 from ..compiler.streams import (
@@ -19,6 +20,7 @@ from ..compiler.streams import (
     Window,
 )
 from ..compiler.wiring import INPUT
+from .attention_cycles import AttentionModel, Walks
 from .conv_cycles import ConvolutionModel
 from .engine_cycles import Columns, EngineModel
 from .golden import LayerTrace
@@ -86,7 +88,7 @@ def predict(
         :class:`~deltaloom.sim.stimulus.Stimulus`.
     """
     port = Port(stalls)
-    engines: dict[str, EngineModel] = {}
+    engines: dict[str, EngineModel | AttentionModel] = {}
     depths = join_depths(network)
     entries: dict[str, Sequence[Consumer]] = {}
 
@@ -103,8 +105,13 @@ def predict(
             case IntegerLayer():
                 columns = Columns(traces[layer.name], network.steps(layer, lengths))
                 kind = ConvolutionModel if layer.convolutional else EngineModel
-                engines[layer.name] = kind(schedule.of(layer.name), columns, sink)
-                entries[layer.name] = [engines[layer.name]]
+                engine = engines[layer.name] = kind(schedule.of(layer.name), columns, sink)
+                entries[layer.name] = [engine]
+            case IntegerAttention():
+                walks = Walks(traces[layer.name], network.steps(layer, lengths))
+                folded = schedule.attention(layer.name)
+                attention = AttentionModel(folded, walks, depths[layer.name], sink)
+                engines[layer.name], entries[layer.name] = attention, attention.queues
             case LastStep():
                 entries[layer.name] = [LastStepModel(sink)]
             case Pool():

@@ -13,9 +13,11 @@ import numpy as np
 from ..compiler.errors import DeltaloomError
 from ..compiler.graph import Affine, Constant, Input, State
 from ..compiler.integer import IntegerLayer, IntegerNetwork, Operand, Skip
+from ..compiler.integer_attention import IntegerAttention
 from ..compiler.states import LoadedStates
 from ..compiler.streams import StreamLayer
 from ..compiler.wiring import INPUT
+from .attention_golden import run_attention
 from .elementwise import Step, Values, elementwise_step, integer_type
 from .gates import GateSums
 from .stream_golden import run_stream_layer
@@ -169,6 +171,13 @@ def run_part(
     if isinstance(layer, IntegerLayer):
         found = run_layer(layer, values, lengths, states, trace=trace)
         return (found.outputs, lengths), found
+    if isinstance(layer, IntegerAttention):
+        given = [streams[source] for source in sources]
+        outputs, fired, cut = run_attention(
+            layer, [v for v, _ in given], [n for _, n in given], trace=trace
+        )
+        attended = LayerTrace(fired, {"output": cut}) if trace else None
+        return (outputs, lengths), LayerRun(outputs, {}, attended)
     formats = [network.formats[source] for source in sources]
     taken = [streams[source][0] for source in sources]
     return run_stream_layer(layer, taken, formats, lengths), None

@@ -1,6 +1,7 @@
 """Cycle models of joins: queues, and what takes a vector from each of them."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -11,6 +12,14 @@ __all__ = ["AdderModel", "JoinModel", "QueueModel"]
 Array = np.ndarray
 
 
+class Joining(Protocol):
+    """What takes vectors from queues."""
+
+    def run(self) -> None:
+        """Take what is complete in the queues."""
+        ...
+
+
 class QueueModel:
     """A queue before a join.
 
@@ -18,7 +27,7 @@ class QueueModel:
     whose times are known.
     """
 
-    def __init__(self, join: "JoinModel", size: int, depth: int):
+    def __init__(self, join: Joining, size: int, depth: int):
         self._join = join
         self._size = size
         self._depth = depth

@@ -1,5 +1,6 @@
 """What a simulation of a network says, in the network's own terms."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,8 +8,9 @@ import numpy as np
 
 from ..compiler.errors import MismatchError
 from ..compiler.integer import IntegerLayer, IntegerNetwork
+from ..compiler.integer_attention import IntegerAttention
 from ..compiler.schedule import Schedule
-from .activity import Activity, rows_of, uses_of
+from .activity import Activity, measure, queries_of, rows_of, uses_of
 from .cycles import CycleRun
 from .golden import LayerTrace
 from .stimulus import Capture, Stimulus
@@ -109,7 +111,7 @@ def compare(
             )
 
 
-def useful_products(layer: IntegerLayer, trace: LayerTrace, lengths: list[int]) -> np.ndarray:
+def useful_products(layer: IntegerLayer, trace: LayerTrace, lengths: Sequence[int]) -> np.ndarray:
     """Multiply-accumulates that a layer's lists ask for in each timestep, in stream order."""
     counts = []
     for operand in layer.operands:
@@ -119,11 +121,14 @@ def useful_products(layer: IntegerLayer, trace: LayerTrace, lengths: list[int]) 
     return np.sum(counts, axis=0)
 
 
-def utilization(
-    layer: IntegerLayer, lanes: int, trace: LayerTrace, lengths: list[int], released: np.ndarray
-) -> float:
+def attention_products(layer: IntegerAttention, trace: LayerTrace) -> np.ndarray:
+    """The same of attention, whose queries meet more and more keys."""
+    asked, weighed, met = queries_of(trace)
+    return asked * met + weighed * layer.value_size
+
+
+def utilization(useful: np.ndarray, lanes: int, released: np.ndarray) -> float:
     """Share of the lanes' cycles that multiply something useful, over the second half of a run."""
-    useful = useful_products(layer, trace, lengths)
     half = len(released) // 2
     if not half:
         return float("nan")
@@ -138,14 +143,18 @@ def summarize(
     predicted: CycleRun,
 ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """Utilization by layer, and the share of columns skipped by layer and operand."""
-    used, skipped = {}, {}
-    for part in network.computing:
-        steps = network.steps(part, lengths)
-        trace = traces[part.name]
-        lanes = schedule.of(part.name).lanes
-        used[part.name] = utilization(part, lanes, trace, steps, predicted.released[part.name])
-        skipped[part.name] = {
-            operand.name: 1 - float(trace.fired[operand.name].sum() / (sum(steps) * operand.size))
-            for operand in part.operands
-        }
+    used = {}
+    for layer in network.multiplying:
+        trace = traces[layer.name]
+        if isinstance(layer, IntegerAttention):
+            useful = attention_products(layer, trace)
+        else:
+            useful = useful_products(layer, trace, network.steps(layer, lengths))
+        lanes = schedule.lanes_of(layer.name)
+        used[layer.name] = utilization(useful, lanes, predicted.released[layer.name])
+    activity = measure(network, traces, lengths)
+    skipped = {
+        name: {operand: share.eliminated for operand, share in layer.columns.items()}
+        for name, layer in activity.layers.items()
+    }
     return used, skipped

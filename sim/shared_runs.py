@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compiler.integer import IntegerLayer, IntegerNetwork
+from ..compiler.integer_attention import IntegerAttention
 from ..compiler.schedule import Schedule
 from ..compiler.states import LoadedStates
 from ..compiler.streams import StreamLayer
 from ..compiler.wiring import INPUT
 from . import golden
-from .activity import LayerActivity, measure, measure_layer
+from .activity import LayerActivity, measure, measure_attention, measure_layer
 from .golden import GoldenRun, Stream, padded, run_part
 
 __all__ = ["SharedRuns"]
@@ -92,8 +93,11 @@ class SharedRuns:
         self._bytes += stream[0].nbytes
         if found is None:
             return _Kept(stream, {}, None)
-        assert isinstance(layer, IntegerLayer)
         assert found.trace is not None
+        if isinstance(layer, IntegerAttention):
+            folded = self._schedule.attention(layer.name)
+            return _Kept(stream, {}, measure_attention(layer, found.trace, folded))
+        assert isinstance(layer, IntegerLayer)
         steps = int(stream[1].sum())  # a cell gives as many timesteps as it takes
         activity = measure_layer(layer, found.trace, steps, self._schedule.of(layer.name))
         return _Kept(stream, found.states, activity)

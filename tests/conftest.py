@@ -1,11 +1,14 @@
 """Integer networks with random weights, and the comparison of hardware with both its models."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from deltaloom.compiler.attention import Attention
 from deltaloom.compiler.cell import trace
+from deltaloom.compiler.cells import Linear
 from deltaloom.compiler.network import LastStep, Layer, Network, parameter_shapes
 from deltaloom.compiler.quantize import quantize
 from deltaloom.compiler.recipe import Recipe
@@ -42,6 +45,22 @@ def make_network(*cells, recipe=None, seed=0, scale=1.5):
     network = make_float_network(*cells, rng=rng, scale=scale)
     calibration = rng.normal(size=(4, 20, cells[0].input_size))
     return quantize(network, calibration, recipe or Recipe())
+
+
+def make_attention(form, causal, *, inputs=3, size=5, values=7, max_steps=12, more=(), **options):
+    """Attention ``att`` to projections ``q``, ``k`` and ``v`` of the input, and ``more`` layers."""
+    seed, recipe = options.pop("seed", 0), options.pop("recipe", None) or Recipe()
+    rng = np.random.default_rng(seed)
+    projections = [
+        replace(random_layer(name, Linear(inputs, width), rng, 3.0), sources=("input",))
+        for name, width in (("q", size), ("k", size), ("v", values))
+    ]
+    energies = rng.normal(size=size) if form == "additive" else None
+    attention = Attention(
+        "att", form, causal, max_steps, energies=energies, sources=("q", "k", "v"), **options
+    )
+    network = Network((*projections, attention, *more))
+    return quantize(network, rng.normal(size=(4, max_steps, inputs)), recipe)
 
 
 def make_case(network, lanes, *, lengths=(5, 3, 1, 1, 2, 7), seed=0, stall=0.0, target=GENERIC):
@@ -96,6 +115,11 @@ def float_network():
         return make_float_network(*cells, rng=np.random.default_rng(seed))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def attention_network():
+    return make_attention
 
 
 @pytest.fixture(scope="session", name="random_layer")

@@ -113,7 +113,7 @@ class _Run:
         if isinstance(layer, Embedding):
             table = round_values(self.parameters.table(layer), format, dtype, step)
             return look_up(layer, table, values[0], lengths), lengths
-        return run_stream_layer(quantize_stream_layer(layer, format), values, lengths, step)
+        return run_stream_layer(quantize_stream_layer(layer, self.plan), values, lengths, step)
 
     def _steps(self, layer: IntegerLayer) -> dict[int, Tensor]:
         """By position of a rescale node: its step's exponent, the mean where several share it."""
