@@ -2,10 +2,14 @@
 
 # amaranth: UnusedElaboratable=no
 
+import numpy as np
 import pytest
 
 from deltaloom.compiler.cells import ConvLSTM, Linear, PeepholeConvLSTM
+from deltaloom.compiler.conv_schedule import CLOSE_LATENCY, SPAN_LATENCY
 from deltaloom.compiler.recipe import Recipe
+from deltaloom.compiler.schedule import QUEUE_LATENCY
+from deltaloom.sim.conv_cycles import Walks
 
 MODES = {
     "none": Recipe(),
@@ -37,3 +41,34 @@ def test_between_other_layers(prove, integer_network):
     cells = [Linear(3, 12), ConvLSTM(2, 2, (2, 3), 3), ConvLSTM(2, 1, (2, 3), 3), Linear(6, 2)]
     network = integer_network(*cells[:3], "last", cells[3], recipe=MODES["delta"])
     prove(network, 12, lengths=(4, 1, 3), stalls=(0.3,))
+
+
+def walk(inputs, states, issued, asked, state):
+    """A pass, span after span: each is pushed when the next one with entries is known."""
+    times = [asked + place for place in range(len(inputs))]
+    times += [state + place for place in range(len(states))]
+    real = [(time, count) for time, count in zip(times, [*inputs, *states], strict=True) if count]
+    pushed = [time + SPAN_LATENCY for time, _ in real[1:]]
+    pushed.append(times[-1] + SPAN_LATENCY + CLOSE_LATENCY)
+    for time, count in zip(pushed, [count for _, count in real] or [1], strict=True):
+        issued = max(issued, time + QUEUE_LATENCY) + count
+    return issued
+
+
+@pytest.mark.parametrize(("inputs", "states"), [(1, 1), (3, 3), (2, 9), (4, 1)])
+def test_walks_are_those_of_span_after_span(inputs, states):
+    rng = np.random.default_rng(inputs)
+    counts = rng.integers(0, 6, (300, inputs + states))
+    counts *= rng.random(counts.shape) < 0.6
+    counts[:3] = 0
+    walks = Walks.of(counts[:, :inputs], counts[:, inputs:])
+    waits = rng.integers(0, 40, (300, 2)).cumsum(axis=1)
+    issued = rng.integers(0, 60, 300)
+    found = np.maximum(
+        issued + walks.issued, np.maximum(waits[:, 0] + walks.asked, waits[:, 1] + walks.state)
+    )
+    wanted = [
+        walk(row[:inputs], row[inputs:], start, *wait)
+        for row, start, wait in zip(counts, issued, waits, strict=True)
+    ]
+    np.testing.assert_array_equal(found, wanted)
