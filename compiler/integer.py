@@ -277,9 +277,17 @@ class IntegerNetwork:
     """Integer layers between streams, as in :class:`~deltaloom.compiler.network.Network`.
 
     Each takes exactly the format that its source gives.
+
+    Parameters
+    ----------
+    layers : tuple of IntegerLayer or StreamLayer
+        In topological order.
+    given_format : Format, optional
+        Of the input, where no layer asks for one: it is summed, averaged or compared.
     """
 
     layers: tuple[IntegerLayer | StreamLayer, ...]
+    given_format: Format | None = None
 
     @property
     def computing(self) -> tuple[IntegerLayer, ...]:
@@ -316,9 +324,12 @@ class IntegerNetwork:
         """Timesteps that a layer runs for sequences with these timesteps."""
         return [self.lengths[layer.name].of(int(length)) for length in lengths]
 
-    @property
+    @cached_property
     def input_format(self) -> Format:
-        return infer_input_format(self.layers)
+        format = infer_input_format(self.layers) or self.given_format
+        if format is None:
+            raise ValueError("Network must have a given format where no layer asks for one")
+        return format
 
     @property
     def output_format(self) -> Format:

@@ -21,7 +21,7 @@ from .recipe_names import check_recipe
 from .recipe_values import SUMS
 from .streams import Embedding, Pool, StreamLayer, Sum
 from .weights import quantize_weights
-from .wiring import sources_of, stream_sizes
+from .wiring import INPUT, infer_input_format, sources_of, stream_sizes
 
 __all__ = [
     "Plan",
@@ -106,14 +106,14 @@ def plan_of(network: Network, ranges: Ranges, recipe: Recipe) -> Plan:
 
 def round_network(plan: Plan) -> IntegerNetwork:
     """The network in the formats that were chosen."""
-    integer = IntegerNetwork(
-        tuple(
-            quantize_layer(layer, plan.cells[layer.name], plan.recipe)
-            if isinstance(layer, Layer)
-            else quantize_stream_layer(layer, plan)
-            for layer in plan.network.layers
-        )
+    layers = tuple(
+        quantize_layer(layer, plan.cells[layer.name], plan.recipe)
+        if isinstance(layer, Layer)
+        else quantize_stream_layer(layer, plan)
+        for layer in plan.network.layers
     )
+    asked = infer_input_format(layers)
+    integer = IntegerNetwork(layers, plan.streams[INPUT] if asked is None else None)
     try:
         check_network(integer)
     except ValueError as error:

@@ -63,7 +63,10 @@ STREAM_LAYERS: dict[str, type[StreamLayer]] = {
 
 def rebuild(description: object, tensors: Mapping[str, np.ndarray]) -> IntegerNetwork:
     """The network of a description and its arrays; its rules are not checked here."""
-    top = record(description, "Model", {"tables", "layers"})
+    keys = {"tables", "layers"}
+    if isinstance(description, dict) and "input" in description:
+        keys.add("input")
+    top = record(description, "Model", keys)
     unused = dict(tensors)
 
     def take(name: str) -> np.ndarray:
@@ -85,7 +88,8 @@ def rebuild(description: object, tensors: Mapping[str, np.ndarray]) -> IntegerNe
             layers.append(rebuild_layer(index, entry, tables, take))
     if unused:
         raise ValueError(f"Tensors must all be used, not leave {', '.join(sorted(unused)[:3])}")
-    return IntegerNetwork(tuple(layers))
+    given = format_of(top["input"], "Input") if "input" in top else None
+    return IntegerNetwork(tuple(layers), given)
 
 
 def rebuild_table(index: int, entry: object, take: Any) -> PiecewiseLinear:

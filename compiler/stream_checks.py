@@ -3,7 +3,7 @@
 from .check_rules import require
 from .integer import IntegerNetwork
 from .streams import Concatenate, Embedding, LastStep, Reverse, StreamLayer, Sum, Window
-from .wiring import INPUT
+from .wiring import INPUT, infer_input_format
 
 __all__ = ["check_streams"]
 
@@ -12,6 +12,10 @@ MAX_BUFFER = 1 << 24
 
 def check_streams(network: IntegerNetwork) -> None:
     """Raise ``ValueError`` unless the stream layers keep all rules but those of their formats."""
+    require(
+        network.given_format is None or infer_input_format(network.layers) is None,
+        "Network must not have a given format where a layer asks for another one",
+    )
     for layer in network.layers:
         if isinstance(layer, StreamLayer):
             check_buffer(layer, network.sizes[network.sources[layer.name][0]])

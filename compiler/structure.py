@@ -77,7 +77,9 @@ def encoding_of(path: Path) -> Encoding:
 def describe(network: IntegerNetwork) -> dict[str, Any]:
     """Everything but the arrays."""
     tables = distinct_tables(network)
+    given = network.given_format
     return {
+        **({} if given is None else {"input": str(given)}),
         "tables": [
             {
                 "function": table.function,

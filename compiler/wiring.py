@@ -267,8 +267,11 @@ def stream_formats(layers: Sequence[Wired], input_format: Format) -> dict[str, F
     return formats
 
 
-def infer_input_format(layers: Sequence[Wired]) -> Format:
-    """Format of an integer network's input: what the first layer that asks for one wants of it."""
+def infer_input_format(layers: Sequence[Wired]) -> Format | None:
+    """Format of an integer network's input: what the first layer that asks for one wants of it.
+
+    None if all that read it take what they get.
+    """
     unchanged = {INPUT}
     for layer, sources in zip(layers, sources_of(layers).values(), strict=True):
         if unchanged.isdisjoint(sources):
@@ -282,7 +285,7 @@ def infer_input_format(layers: Sequence[Wired]) -> Format:
             return layer.index_format
         if keeps_format(layer):
             unchanged.add(layer.name)
-    raise ValueError("Network must have a cell that says which format its input has")
+    return None
 
 
 def keeps_format(layer: Wired) -> bool:

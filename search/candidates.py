@@ -39,13 +39,14 @@ class _Variants:
         self._layers: dict[tuple, IntegerLayer] = {}
 
     def of(self, network: IntegerNetwork, thresholds: Thresholds) -> IntegerNetwork:
-        return IntegerNetwork(
-            tuple(
+        return replace(
+            network,
+            layers=tuple(
                 self._layer(layer, thresholds.get(layer.name, {}))
                 if isinstance(layer, IntegerLayer)
                 else layer
                 for layer in network.layers
-            )
+            ),
         )
 
     def _layer(self, layer: IntegerLayer, thresholds: Mapping[str, int]) -> IntegerLayer:
@@ -88,13 +89,15 @@ class Quantized:
 
     def _round(self, recipe: Recipe) -> IntegerNetwork:
         plan = self._trials.plan(recipe)
-        return IntegerNetwork(
-            tuple(
+        rounded = round_network(plan)
+        return replace(
+            rounded,
+            layers=tuple(
                 self._shared(layer, plan.cells[layer.name])
                 if isinstance(layer, IntegerLayer)
                 else layer
-                for layer in round_network(plan).layers
-            )
+                for layer in rounded.layers
+            ),
         )
 
     def _shared(self, layer: IntegerLayer, formats: LayerFormats) -> IntegerLayer:

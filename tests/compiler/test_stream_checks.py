@@ -83,6 +83,14 @@ def test_rules(network, case):
     assert str(error.value) == sentence
 
 
+def test_a_given_format_is_for_inputs_that_no_layer_asks_a_format_of(network):
+    with pytest.raises(ValueError, match=r"^Network must not have a given format where a layer "):
+        check_network(replace(network, given_format=Format(5, 0)))
+    open = replace(network, layers=(Pool("p", "mean", 9, Format(8, 4)), *network.layers[6:]))
+    with pytest.raises(ValueError, match=r"^Network must have a given format where no layer asks"):
+        check_network(open)
+
+
 def test_largest_values_take_neither_format_nor_limit():
     with pytest.raises(ValueError, match=r"^Layer p must have neither a format nor max_steps: "):
         Pool("p", "max", 3).check()

@@ -6,8 +6,12 @@ from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib import fifo, memory, wiring
 
 from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ReluRNN
+from deltaloom.compiler.network import Embedding, Network, Pool, Reverse, Window
+from deltaloom.compiler.quantize import quantize
 from deltaloom.compiler.recipe import Recipe
+from deltaloom.compiler.schedule import schedule
 from deltaloom.compiler.target import Target
+from deltaloom.hw.accelerator import Accelerator
 from deltaloom.sim import pysim
 from deltaloom.sim.stimulus import Stimulus
 
@@ -148,3 +152,38 @@ def test_no_word_is_used_that_is_read_while_written(
     network = integer_network(*cells, recipe=Recipe(skip=skip))
     target = Target(distributed_memory=distributed)
     prove(network, lanes, target=target, lengths=(3, 1, 1, 4), stalls=(0.0, 0.4))
+
+
+TABLE = np.random.default_rng(0).normal(size=(5, 2))
+WRONG = {
+    "an index beyond the table": (Embedding("words", TABLE), 2, [[1, 4, 0]], [[1, 5, 0]]),
+    "a negative index": (Embedding("words", TABLE), 2, [[1, 4, 0]], [[1, -1, 0]]),
+    "too short for a window": (Window("w", 3), 3, [[1, 4, 0], [1, 2, 3, 4]], [[1, 4, 0], [1, 2]]),
+    "too long for a reversal": (Reverse("back", 3), 1, [[1, 2, 3]], [[1, 2, 3, 4]]),
+    "too long for a mean": (Pool("mean", "mean", 3), 1, [[1, 2, 3]], [[1, 2, 3, 4]]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_raises_the_error_flag(bench, random_layer, name):
+    layer, size, *inputs = WRONG[name]
+    layers = (layer, random_layer("a", Linear(size, 1)))
+    network = quantize(Network(layers), np.array([[[0.0], [1.0], [2.0]]]))
+    flags = []
+    for sequences in inputs:
+        dut = Accelerator(network, schedule(network, 1))
+
+        async def run(ctx, dut=dut, sequences=sequences):
+            ctx.set(dut.m_axis_tready, 1)
+            for sequence in sequences:
+                for step, value in enumerate(sequence):
+                    ctx.set(dut.s_axis_tvalid, 1)
+                    ctx.set(dut.s_axis_tdata, value)
+                    ctx.set(dut.s_axis_tlast, step == len(sequence) - 1)
+                    await ctx.tick().until(dut.s_axis_tready)
+            ctx.set(dut.s_axis_tvalid, 0)
+            await ctx.tick().repeat(60)
+            flags.append(ctx.get(dut.error))
+
+        bench(dut, run)
+    assert flags == [0, 1]

@@ -119,6 +119,14 @@ NETWORKS = {
         Concatenate("c", sources=("p1", "p3", "p5")),
         cell("head", Linear(14, 3)),
     ),
+    "mean input": (Pool("pool", "mean", STEPS), cell("a", Linear(2, 3))),
+    "sum of inputs": (
+        Sum("sum", sources=("input", "input")),
+        ArgMax("best", sources=("input",)),
+        cell("b", Linear(1, 2)),
+        cell("c", Linear(2, 2), "sum"),
+        Concatenate("d", sources=("b", "c")),
+    ),
     "largest input": (Pool("pool", "max"), cell("a", Linear(2, 3))),
     "words": (Embedding("words", TABLE), cell("a", GRU(3, 2))),
     "words that were found": (
