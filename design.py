@@ -17,16 +17,29 @@ from . import project
 from .boards import budget, catalogue, flow
 from .boards.catalogue import Board
 from .boards.report import Report
+from .compiler.address_map import AddressMap
 from .compiler.errors import DeltaloomError, UnsupportedError
 from .compiler.schedule import DEFAULT_LANES, Schedule, schedule
+from .compiler.states import LoadedStates, quantize_states
 from .compiler.target import GENERIC
 from .hw.accelerator import Accelerator
 from .model import QuantizedModel
-from .sim import activity, cxxrtl, cycles, golden, icarus, pysim, result, tools, verilator
+from .sim import (
+    activity,
+    cxxrtl,
+    cycles,
+    golden,
+    icarus,
+    pysim,
+    result,
+    tools,
+    transactions,
+    verilator,
+)
 from .sim.choice import fastest
 from .sim.result import Run
-from .sim.sequences import random_sequences
-from .sim.stimulus import Ports, Simulator, random_stalls
+from .sim.sequences import random_sequences, random_states
+from .sim.stimulus import Ports, Simulator, Stimulus, random_stalls
 
 __all__ = ["Check", "Design", "generate"]
 
@@ -76,7 +89,15 @@ class Design:
     def ports(self) -> Ports:
         """Widths of the data ports."""
         network = self.model.network
-        return Ports(network.input_format.byte_width, network.output_format.byte_width)
+        address_bits = self.addresses.address_bits if self.addresses else 0
+        return Ports(
+            network.input_format.byte_width, network.output_format.byte_width, address_bits
+        )
+
+    @functools.cached_property
+    def addresses(self) -> AddressMap | None:
+        """Where registers and states are, if it has any."""
+        return AddressMap.of(self.model.network) if self.schedule.registers else None
 
     def component(self) -> Accelerator:
         """A new Amaranth component of the whole accelerator."""
@@ -98,10 +119,14 @@ class Design:
         x: Any,
         simulator: str | None = None,
         *,
+        states: Any = None,
         vcd: str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
     ) -> Run:
         """Run sequences back to back, cycle by cycle, and check every bit and cycle of it.
+
+        With ``states``, the registers load them before each sequence, and read all states after
+        it and the counters in the end.
 
         Parameters
         ----------
@@ -110,6 +135,9 @@ class Design:
         simulator : str, optional
             ``cxxrtl``, ``verilator``, ``icarus``, ``pysim``, or ``model``: the cycle model alone.
             Left out: the one that is done first.
+        states : mapping of str to mapping of str to array, optional
+            As :class:`QuantizedModel` takes it; an empty one loads nothing and reads all. The
+            design needs registers for it.
         vcd : path, optional
             Where to write a wave dump.
         progress : callable, optional
@@ -124,9 +152,16 @@ class Design:
         """
         network = self.model.network
         sequences = self.model.quantize_input(x)
-        expected = golden.run(network, sequences, trace=True)
+        if states is not None and not self.schedule.registers:
+            raise UnsupportedError(
+                "States are loaded and read by registers, which this design was generated without: "
+                "generate it with registers=True"
+            )
+        given, cut = quantize_states(network, states, len(sequences))
+        expected = golden.run(network, sequences, given, trace=True)
         lengths = [len(sequence) for sequence in sequences]
-        predicted = cycles.predict(network, self.schedule, expected.traces, lengths)
+        read = None if states is None else np.ones(len(sequences), dtype=bool)
+        predicted, stimulus = self.predict(sequences, expected, given, read)
         total = int(predicted.delivered[-1]) + 1
         name = simulator or self._fastest(total)
         if name == "model":
@@ -135,13 +170,51 @@ class Design:
             delivered = predicted.delivered
         else:
             device = self.device(name, progress)
-            stimulus = result.stimulus_of(sequences, expected.outputs)
             capture = device.run(stimulus, vcd=None if vcd is None else Path(vcd))
-            result.compare(capture, expected.outputs, predicted, name)
+            result.compare(
+                capture, expected.outputs, predicted, name, transactions=stimulus.transactions
+            )
             delivered = capture.delivered
-        return self._result(x, expected, lengths, predicted, delivered, name)
+        return self._result(x, expected, lengths, predicted, delivered, name, cut)
 
-    def _result(self, x, expected, lengths, predicted, delivered, name) -> Run:
+    def predict(
+        self,
+        sequences: list[np.ndarray],
+        expected: golden.GoldenRun,
+        states: LoadedStates | None = None,
+        read: np.ndarray | None = None,
+        gaps: np.ndarray | None = None,
+        stalls: np.ndarray | None = None,
+        *,
+        timed: bool = True,
+    ) -> tuple[cycles.CycleRun, Stimulus]:
+        """Cycles of a run and what the design is fed with; see :func:`.transactions.plan`.
+
+        Without ``read``, no register is read or written.
+        """
+        network, lengths = self.model.network, [len(sequence) for sequence in sequences]
+        requests = None
+        if read is not None:
+            requests = transactions.plan(network, sequences, expected, states, read, timed=timed)
+        predicted = cycles.predict(
+            network,
+            self.schedule,
+            expected.traces,
+            lengths,
+            gaps=gaps,
+            stalls=stalls,
+            states=states,
+            transactions=requests,
+        )
+        if requests is not None:
+            requests = transactions.with_counters(
+                requests, network, expected, lengths, predicted.busy, timed=timed
+            )
+        return predicted, result.stimulus_of(
+            sequences, expected.outputs, gaps, stalls, transactions=requests
+        )
+
+    def _result(self, x, expected, lengths, predicted, delivered, name, cut) -> Run:
         network = self.model.network
         used, skipped = result.summarize(
             network, self.schedule, expected.traces, lengths, predicted
@@ -164,9 +237,12 @@ class Design:
                 network, expected.traces, lengths, self.schedule, int(delivered[-1]) + 1
             ),
             saturated={
-                name: {node: count for node, count in trace.saturated.items() if count}
-                for name, trace in expected.traces.items()
+                layer: {node: count for node, count in trace.saturated.items() if count}
+                | {f"given {s}": count for s, count in cut.get(layer, {}).items() if count}
+                for layer, trace in expected.traces.items()
             },
+            states=self.model.states_to_float(expected.states),
+            integer_states=expected.states,
             simulator=name,
             total_cycles=int(delivered[-1]) + 1,
         )
@@ -207,6 +283,8 @@ class Design:
     ) -> Check:
         """Hold the hardware to its model on random sequences, flowing and with random stalls.
 
+        With registers, some sequences start from random states, and states are read between them.
+
         Parameters
         ----------
         simulators : sequence of str, optional
@@ -217,27 +295,24 @@ class Design:
         network = self.model.network
         rng = np.random.default_rng(seed)
         sequences = random_sequences(network, rng)
-        expected = golden.run(network, sequences, trace=True)
-        lengths = [len(sequence) for sequence in sequences]
-        stimuli = [result.stimulus_of(sequences, expected.outputs)]
-        inputs, outputs = len(stimuli[0].data), stimuli[0].outputs
+        states = read = None
+        if self.schedule.registers:
+            states = random_states(network, rng, len(sequences))
+            read = rng.random(len(sequences)) < 0.6
+        expected = golden.run(network, sequences, states, trace=True)
+        flowing = self.predict(sequences, expected, states, read)
+        inputs, outputs = len(flowing[1].data), flowing[1].outputs
         gaps, stalls = random_stalls(rng, inputs, 0.3), random_stalls(rng, outputs, 0.3)
-        stimuli.append(result.stimulus_of(sequences, expected.outputs, gaps, stalls))
+        runs = [flowing, self.predict(sequences, expected, states, read, gaps, stalls)]
         total = 0
         names = tuple(simulators or [self._fastest(10_000)])
         for name in names:
             device = self.device(name, progress)
-            for stimulus in stimuli:
-                predicted = cycles.predict(
-                    network,
-                    self.schedule,
-                    expected.traces,
-                    lengths,
-                    gaps=stimulus.gaps,
-                    stalls=stimulus.stalls,
-                )
+            for predicted, stimulus in runs:
                 capture = device.run(stimulus)
-                result.compare(capture, expected.outputs, predicted, name)
+                result.compare(
+                    capture, expected.outputs, predicted, name, transactions=stimulus.transactions
+                )
                 total += capture.cycles
         return Check(names, len(sequences), outputs, total)
 
@@ -300,6 +375,8 @@ def generate(
     model: QuantizedModel,
     board: str | None = None,
     lanes: int | Mapping[str, int] | None = None,
+    *,
+    registers: bool = False,
 ) -> Design:
     """Fold a model on hardware.
 
@@ -312,6 +389,9 @@ def generate(
     lanes : int or mapping of str to int, optional
         Multiply-accumulate lanes, of all layers together or by layer name. Left out: as many as
         the board holds, or as are useful up to 32.
+    registers : bool
+        Whether there is an AXI4-Lite register block, by which a host loads and reads states
+        between sequences, and reads counters.
 
     Raises
     ------
@@ -327,9 +407,14 @@ def generate(
                 f"Layer {layer.name} starts from a state of its own, which has no hardware yet"
             )
     found = catalogue.get(board) if board is not None else None
+    if found and registers:
+        raise UnsupportedError(
+            "Registers are for designs without a board: the bridge of a board does not reach them"
+        )
     if lanes is None:
         lanes = budget.most_lanes(network, found) if found else DEFAULT_LANES
-    folded = schedule(network, lanes, budget.target_of(found) if found else GENERIC)
+    target = budget.target_of(found) if found else GENERIC
+    folded = schedule(network, lanes, target, registers=registers)
     if found:
         budget.check_schedule(folded, found)
     return Design(model, folded, found)

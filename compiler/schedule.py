@@ -7,6 +7,7 @@ from itertools import accumulate
 
 from .attention_schedule import AttentionSchedule
 from .errors import DeltaloomError
+from .graph import State
 from .integer import IntegerLayer, IntegerNetwork, Skip
 from .integer_attention import IntegerAttention
 from .stage_schedule import (
@@ -36,6 +37,7 @@ DEFAULT_LANES = 32
 """Lanes of a design without a board, as far as its gates have rows for them."""
 
 RECEIVER_LATENCY = 2  # stream to encoder, while the element's hat is read
+LOAD_LATENCY = 6  # last element of a state read to listed: two registers, rounding, encoder
 QUEUE_LATENCY = 2  # output queue, from its entrance to its exit
 
 
@@ -49,10 +51,13 @@ class LayerSchedule:
         How each stage that multiplies is folded; passes over vectors follow the last one.
     x_ahead : bool
         Whether the lanes start on the input while what else a stage multiplies is not complete.
+    registers : bool
+        Whether a host reads its states and counters, and loads its states.
     """
 
     stages: tuple[StageSchedule, ...]
     x_ahead: bool
+    registers: bool = False
 
     @property
     def layer(self) -> IntegerLayer:
@@ -133,6 +138,25 @@ class LayerSchedule:
         return RECEIVER_LATENCY + int(operand.node != operand.source)
 
     @property
+    def loads(self) -> bool:
+        """Whether it has states that a host loads."""
+        return self.registers and bool(self.layer.graph.next_states)
+
+    @property
+    def load_cycles(self) -> int:
+        """Cycles from a request to load its states until they are in place.
+
+        They are walked through together, beside vectors whose last used values become zero.
+        """
+        return self.load_size + LOAD_LATENCY
+
+    @cached_property
+    def load_size(self) -> int:
+        """Elements of the longest vector that is walked through when states are loaded."""
+        states = [state.size for _, state in self.layer.graph.of(State)]
+        return max([*states, *(operand.size for operand in self.layer.operands[1:])])
+
+    @property
     def keeps_sums(self) -> bool:
         """Whether accumulators are stored between passes."""
         return self.layer.skip is Skip.DELTA or self.x_ahead
@@ -153,10 +177,11 @@ def spacing(skip: Skip) -> int:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The engines of a network, in order."""
+    """The engines of a network, in order, and whether there is a register block."""
 
     network: IntegerNetwork
     layers: tuple[LayerSchedule | AttentionSchedule, ...]
+    registers: bool = False
 
     @property
     def target(self) -> Target:
@@ -190,7 +215,7 @@ class Schedule:
 
 
 def schedule_layer(
-    layer: IntegerLayer | IntegerAttention, lanes: int, target: Target
+    layer: IntegerLayer | IntegerAttention, lanes: int, target: Target, registers: bool
 ) -> LayerSchedule | AttentionSchedule:
     if isinstance(layer, IntegerAttention):
         return AttentionSchedule(layer, lanes, target)
@@ -204,6 +229,7 @@ def schedule_layer(
         x_ahead=any(stage.stage.awaited is not None for stage in stages)
         and not layer.convolutional
         and (layer.skip is Skip.DELTA or target.distributed_memory),
+        registers=registers,
     )
 
 
@@ -257,7 +283,11 @@ def balance(network: IntegerNetwork, lanes: int) -> dict[str, int]:
 
 
 def schedule(
-    network: IntegerNetwork, lanes: int | Mapping[str, int], target: Target = GENERIC
+    network: IntegerNetwork,
+    lanes: int | Mapping[str, int],
+    target: Target = GENERIC,
+    *,
+    registers: bool = False,
 ) -> Schedule:
     """Fold every layer on its lanes.
 
@@ -269,6 +299,8 @@ def schedule(
         Lanes of all layers together, or of each layer by name.
     target : Target
         What the device family offers.
+    registers : bool
+        Whether there is a register block, by which a host reads and loads states.
     """
     names = [layer.name for layer in network.multiplying]
     if isinstance(lanes, Mapping):
@@ -286,7 +318,11 @@ def schedule(
         check_lanes(count)
     return Schedule(
         network,
-        tuple(schedule_layer(layer, split[layer.name], target) for layer in network.multiplying),
+        tuple(
+            schedule_layer(layer, split[layer.name], target, registers)
+            for layer in network.multiplying
+        ),
+        registers,
     )
 
 

@@ -93,6 +93,14 @@ class StageTimes:
         return {node: self.times[node] for node in (*states, *exports)}
 
     @cached_property
+    def settle_time(self) -> int:
+        """Cycles from a unit's entry until its output is given and its memories are written."""
+        graph = self.layer.graph
+        given = [self.times[graph.next_of(state)] for state in self.stage.gives]
+        output = [self.output_time] if self.gives_output else []
+        return max([0, *given, *output, *self.stored.values()])
+
+    @cached_property
     def operand_time(self) -> int:
         """Cycles from a unit's entry into the gate pipeline to the operand that it gives.
 

@@ -103,6 +103,12 @@ class Stage:
         vectors = [p for p in (*self.affines, *self.nodes) if p not in graph.scalars]
         return graph.nodes[vectors[0]].size
 
+    @cached_property
+    def gives(self) -> tuple[int, ...]:
+        """Positions of the states whose next values it computes."""
+        graph = self.layer.graph
+        return tuple(p for p, _ in graph.of(State) if graph.next_of(p) in self.nodes)
+
     @property
     def multiplies(self) -> bool:
         """Whether it has affines."""

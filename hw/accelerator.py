@@ -1,10 +1,12 @@
 """The accelerator: a network's layers with streams between them, behind AXI4-Stream ports."""
 
-from amaranth.hdl import Cat, Module, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler import streams as network_layers
+from ..compiler.address_map import AddressMap
+from ..compiler.graph import State
 from ..compiler.integer import IntegerLayer
 from ..compiler.integer_attention import IntegerAttention
 from ..compiler.skew import is_join, join_depths, taps_of
@@ -20,6 +22,7 @@ from .join import Adder, Join
 from .last_step import LastStep
 from .pool import Pool
 from .queue import Queue
+from .register_block import RegisterBlock, axi_lite_members
 from .reverser import Reverser
 from .stream_layout import link, marked_layout
 from .window import Window
@@ -52,12 +55,15 @@ class Accelerator(wiring.Component):
         timesteps that a reversal, a mean or attention has room for: it was cut there, and the rest
         is a sequence of its own. It was too short for a window: that shows zeros after it. An
         index was not in its table: the row is zero. Stays until reset.
+    s_axil_...
+        If the schedule has registers: see :class:`~deltaloom.hw.register_block.RegisterBlock`.
     """
 
     def __init__(self, network, schedule):
         self._network = network
         self._schedule = schedule
         self._depths = join_depths(network)
+        self._addresses = AddressMap.of(network) if schedule.registers else None
         super().__init__(
             {
                 "s_axis_tdata": In(signed(network.input_format.byte_width)),
@@ -70,6 +76,7 @@ class Accelerator(wiring.Component):
                 "m_axis_tlast": Out(1),
                 "m_axis_tuser": Out(1),
                 "error": Out(1),
+                **(axi_lite_members(self._addresses.address_bits) if self._addresses else {}),
             }
         )
 
@@ -106,7 +113,52 @@ class Accelerator(wiring.Component):
         ]
         with m.If(Cat(entrance.error, *self._errors).any()):
             m.d.sync += self.error.eq(1)
+        if self._addresses is not None:
+            self._connect_registers(m, entrance)
         return m
+
+    def _connect_registers(self, m, entrance):
+        """The register block; while it loads states, the input waits."""
+        m.submodules.registers = block = RegisterBlock(self._addresses)
+        for name in axi_lite_members(self._addresses.address_bits):
+            port, own = getattr(block, name), getattr(self, name)
+            inward = self.signature.members[name].flow is In
+            m.d.comb += port.eq(own) if inward else own.eq(port)
+        with m.If(block.loading):
+            m.d.comb += [entrance.i.valid.eq(0), self.s_axis_tready.eq(0)]
+
+        between = Signal(init=1)  # the element that comes is the first one of a sequence
+        sequences = Signal(16)
+        taken = entrance.i.valid & entrance.i.ready
+        left = self.m_axis_tvalid & self.m_axis_tready & self.m_axis_tlast
+        with m.If(taken):
+            m.d.sync += between.eq(entrance.o.payload.last)
+        m.d.sync += sequences.eq(sequences + (taken & between) - left)
+        engines = [
+            (layer, getattr(m.submodules, submodule_name(layer.name)))
+            for layer in self._network.computing
+        ]
+        m.d.comb += [
+            block.running.eq(sequences != 0),
+            block.settled.eq(Cat(engine.settled for _, engine in engines).all()),
+            block.error.eq(self.error),
+            block.pulses.eq(Cat(Cat(engine.step, engine.kept) for _, engine in engines)),
+        ]
+        loading = [(layer, engine) for layer, engine in engines if layer.graph.next_states]
+        state = 0
+        for number, (layer, engine) in enumerate(loading):
+            names = [node.name for _, node in layer.graph.of(State)]
+            m.d.comb += [
+                engine.index.eq(block.index),
+                engine.data.eq(block.data),
+                engine.write.eq(block.write[state : state + len(names)]),
+                engine.load.eq(block.load[number]),
+                block.done[number].eq(engine.done),
+                block.waiting[number].eq(engine.waiting),
+            ]
+            for name in names:
+                m.d.comb += block.states[state].eq(getattr(engine, f"state_{name}"))
+                state += 1
 
     def _add_layer(self, m, layer):
         """Add the component of a layer; returns its inputs, one a source, and its output."""

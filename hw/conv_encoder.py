@@ -11,6 +11,8 @@ from .ram_style import ram_attributes
 
 __all__ = ["FrameEncoder", "ends_depth", "ends_width"]
 
+PASSED = ("index_ahead", "valid", "index", "value", "fresh", "listed", "buffer", "last")
+
 
 def ends_width(operand):
     """Bits of a number of entries."""
@@ -33,11 +35,15 @@ class FrameEncoder(wiring.Component):
         Which elements are left out.
     target : Target
         Of the memories.
+    loads : bool
+        As of the encoder.
 
     Members
     -------
-    index_ahead, valid, index, value, fresh, listed, buffer, last : In
+    index_ahead, valid, index, value, fresh, listed, buffer, last, exact : In
         As :class:`~deltaloom.hw.encoder.Encoder` takes them.
+    wrote : Out(1)
+        An entry is being written.
     closed, closed_buffer : Out(1)
         List ``closed_buffer`` is complete after this cycle.
     pixel : Out(1)
@@ -50,23 +56,22 @@ class FrameEncoder(wiring.Component):
         The span's first entry and the one behind its last, a cycle later.
     """
 
-    def __init__(self, operand, skip, target):
+    def __init__(self, operand, skip, target, *, loads=False):
         self._operand, self._skip, self._target = operand, skip, target
         self._pixel = unsigned(index_width(operand.convolution.frame))
         index = unsigned(index_width(operand.size))
         place = unsigned(operand.convolution.frame.bit_length())
-        inner = Encoder(operand, skip, target)
+        inner = Encoder(operand, skip, target, loads=loads)
+        self._passed = [*PASSED, "exact"] if loads else PASSED
         super().__init__(
             {
                 **{
                     name: In(getattr(inner, name).shape())
-                    for name in (
-                        *("index_ahead", "valid", "index", "value", "fresh", "listed"),
-                        *("buffer", "last", "read_buffer"),
-                    )
+                    for name in (*self._passed, "read_buffer")
                 },
                 "read_address": In(index),
                 "entry": Out(inner.entry.shape()),
+                "wrote": Out(1),
                 "closed": Out(1),
                 "closed_buffer": Out(1),
                 "pixel": Out(1),
@@ -83,12 +88,13 @@ class FrameEncoder(wiring.Component):
         m = Module()
         operand = self._operand
         m.submodules.encoder = encoder = self._inner
-        for name in ("index_ahead", "valid", "index", "value", "fresh", "listed", "buffer", "last"):
+        for name in self._passed:
             m.d.comb += getattr(encoder, name).eq(getattr(self, name))
         m.d.comb += [
             encoder.read_buffer.eq(self.read_buffer),
             encoder.read_address.eq(self.read_address),
             self.entry.eq(encoder.entry),
+            self.wrote.eq(encoder.wrote),
             self.closed.eq(encoder.closed),
             self.closed_buffer.eq(encoder.wrote_buffer),
         ]

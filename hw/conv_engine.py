@@ -28,10 +28,17 @@ class ConvolutionalEngine(Engine):
     def elaborate(self, platform):
         m = Module()
         schedule, layer = self._schedule, self._schedule.layer
-        m.submodules.receiver = receiver = Receiver(layer.operands[0], layer.skip)
-        m.submodules.x_encoder = x = FrameEncoder(layer.operands[0], layer.skip, schedule.target)
-        m.submodules.h_encoder = h = FrameEncoder(layer.operands[1], layer.skip, schedule.target)
+        loads, target = schedule.loads, schedule.target
+        self._add_store(m)
+        self._receiver = receiver = Receiver(layer.operands[0], layer.skip, loads=loads)
+        m.submodules.receiver = receiver
+        m.submodules.x_encoder = x = FrameEncoder(layer.operands[0], layer.skip, target)
+        m.submodules.h_encoder = h = FrameEncoder(
+            layer.operands[1], layer.skip, target, loads=loads
+        )
         m.submodules.sequencer = sequencer = WindowSequencer(schedule)
+        if loads:
+            m.d.comb += sequencer.loaded.eq(receiver.loaded)
         wiring.connect(m, wiring.flipped(self.i), receiver.i)
         m.d.comb += [
             receiver.released.eq(sequencer.released),
@@ -62,6 +69,7 @@ class ConvolutionalEngine(Engine):
         (gates,) = self._connect_gates(m, lanes, tokens[ENTRY_LATENCY])
         self._connect_operand(m, schedule.output, gates, h)
         self._connect_output(m, [gates], sequencer)
+        self._connect_registers(m, [gates], (x, h))
         return m
 
     def _choose_entry(self, entries, token):

@@ -28,7 +28,7 @@ def window_token_layout(schedule):
             "fold": range(schedule.folds),
             "slot": range(schedule.slots),
             "base": range(max(2, schedule.words)),
-            "fresh": 1,  # the timestep is the first of its sequence
+            "fresh": 1,  # the timestep is the first of its sequence, whose states are not loaded
             "last": 1,  # the timestep is the last of its sequence
             "buffer": 1,  # the lists that the timestep reads
         }
@@ -50,6 +50,8 @@ class WindowSequencer(wiring.Component):
     -------
     firsts, lasts : In(2)
         For each buffer, whether its vector is the first or last one of a sequence.
+    loaded : In(2)
+        If the layer loads states: whether it is the first one, and its states were loaded.
     popped : In(1)
         An element leaves the output queue.
     address : Out
@@ -77,6 +79,7 @@ class WindowSequencer(wiring.Component):
                 "span_behind": Out(reader.behind.shape()),
                 "firsts": In(2),
                 "lasts": In(2),
+                **({"loaded": In(2)} if schedule.loads else {}),
                 "popped": In(1),
                 "address": Out(address),
                 "token": Out(window_token_layout(schedule)),
@@ -96,8 +99,9 @@ class WindowSequencer(wiring.Component):
         span, active = Signal(span_layout(schedule)), Signal()
         alone = Signal()  # the span has one entry left
         issue, end = Signal(), Signal()
+        starts = self.firsts & ~self.loaded if schedule.loads else self.firsts  # from zero
         m.d.comb += [
-            reader.firsts.eq(self.firsts),
+            reader.firsts.eq(starts),
             reader.ended.eq(end),
             self.span_buffer.eq(reader.buffer),
             self.span_first.eq(reader.first),
@@ -139,8 +143,8 @@ class WindowSequencer(wiring.Component):
             self.released.eq(end & last_slot),
             self.address.eq(span.start),
         ]
-        fresh = self.firsts.bit_select(buffer, 1)
-        zero = fresh if schedule.layer.skip is Skip.DELTA else 1
+        first = self.firsts.bit_select(buffer, 1)
+        zero = first if schedule.layer.skip is Skip.DELTA else 1
         m.d.comb += [
             token.valid.eq(issue),
             token.real.eq(span.real),
@@ -152,7 +156,7 @@ class WindowSequencer(wiring.Component):
             token.fold.eq(fold),
             token.slot.eq(slot),
             token.base.eq(base + span.offset),
-            token.fresh.eq(fresh),
+            token.fresh.eq(starts.bit_select(buffer, 1)),
             token.last.eq(self.lasts.bit_select(buffer, 1)),
             token.buffer.eq(buffer),
         ]

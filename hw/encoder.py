@@ -39,6 +39,8 @@ class Encoder(wiring.Component):
         Which elements are left out.
     target : Target
         Of the memories.
+    loads : bool
+        Whether vectors may come that are listed whatever the threshold.
 
     Members
     -------
@@ -64,12 +66,15 @@ class Encoder(wiring.Component):
         Entry to read.
     entry : Out(entry_layout)
         The entry, a cycle after its address.
+    exact : In(1)
+        With ``loads``: the element is listed unless its difference is zero.
     """
 
     latency = ENCODER_LATENCY
 
-    def __init__(self, operand, skip, target):
+    def __init__(self, operand, skip, target, *, loads=False):
         self._operand = operand
+        self._loads = loads
         self._target = target
         self._skip = skip
         index = unsigned(index_width(operand.size))
@@ -89,6 +94,7 @@ class Encoder(wiring.Component):
                 "read_buffer": In(1),
                 "read_address": In(index),
                 "entry": Out(entry_layout(operand, skip)),
+                **({"exact": In(1)} if loads else {}),
             }
         )
 
@@ -124,7 +130,10 @@ class Encoder(wiring.Component):
                 m.d.comb += before.eq(read_hat)
             m.d.sync += difference.eq(self.value - before)
             theta = max(1, operand.theta)
-            m.d.sync += keep.eq((difference >= theta) | (difference <= -theta))
+            far = (difference >= theta) | (difference <= -theta)
+            if self._loads:
+                far |= delayed(m, self.exact, 1, "exact") & difference.any()
+            m.d.sync += keep.eq(far)
             now = delayed(m, self.value, 2, "now")
             held = delayed(m, before, 2, "held")
             m.d.comb += [write.addr.eq(index), write.en.eq(valid), write.data.eq(held)]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,13 +18,34 @@ from .lanes import Lanes
 from .queue import Queue
 from .ram_style import ram_attributes
 from .receiver import Receiver, element_layout
-from .rescale import Rescale
+from .rescale import Rescale, shape_of
 from .sequencer import Sequencer
+from .state_store import StateStore
 from .stream_layout import stream_of
 from .vector_pass import VectorPass
 from .weights import weight_memory
 
 __all__ = ["Engine"]
+
+
+def register_members(schedule):
+    """Members by which the register block sees an engine."""
+    if not schedule.registers:
+        return {}
+    layer = schedule.layer
+    members = {"settled": Out(1), "step": Out(1), "kept": Out(len(layer.operands))}
+    if schedule.loads:
+        states = [state for _, state in layer.graph.of(State)]
+        members |= {
+            "index": In(range(schedule.load_size)),
+            "write": In(len(states)),
+            "data": In(signed(32)),
+            "load": In(1),
+            "done": Out(1),
+            "waiting": Out(1),
+        }
+        members |= {f"state_{state.name}": Out(shape_of(state.format)) for state in states}
+    return members
 
 
 class Engine(wiring.Component):
@@ -45,6 +66,24 @@ class Engine(wiring.Component):
         Elements of the input vectors.
     o : Out(stream of stream_of)
         Elements of the output vectors.
+
+    With registers:
+
+    settled : Out(1)
+        No timestep is being computed: the states of the last one are there.
+    step : Out(1)
+        A timestep's input is complete.
+    kept : Out(operands)
+        A column of each operand is listed.
+
+    With states besides:
+
+    index, write, data, load, done : In, In, In, In, Out
+        As of :class:`~deltaloom.hw.state_store.StateStore`.
+    waiting : Out(1)
+        Loaded states wait for the first timestep of a sequence.
+    state_<name> : Out
+        The element of each state that the index names, a cycle later.
     """
 
     def __init__(self, schedule):
@@ -56,6 +95,7 @@ class Engine(wiring.Component):
             {
                 "i": In(stream.Signature(element_layout(layer.input_format))),
                 "o": Out(stream_of(layer.output_format)),
+                **register_members(schedule),
             }
         )
 
@@ -63,9 +103,10 @@ class Engine(wiring.Component):
         m = Module()
         schedule, layer = self._schedule, self._schedule.layer
         m.submodules.sequencer = sequencer = Sequencer(schedule)
+        self._add_store(m)
         encoders = [self._connect_input(m, sequencer)]
         for operand in layer.operands[1:]:
-            encoder = Encoder(operand, layer.skip, schedule.target)
+            encoder = Encoder(operand, layer.skip, schedule.target, loads=schedule.loads)
             m.submodules[f"{operand.name}_encoder"] = encoder
             encoders.append(encoder)
         tokens = self._delay_token(m, sequencer.token)
@@ -89,15 +130,104 @@ class Engine(wiring.Component):
                 sequencer.h_buffer.eq(Cat(encoder.wrote_buffer for encoder in encoders[1:])),
             ]
         self._connect_output(m, gates, sequencer)
+        self._connect_registers(m, gates, encoders)
         return m
+
+    def _add_store(self, m):
+        """Where a host finds the states."""
+        self._store = None
+        if self._schedule.loads:
+            m.submodules.states = self._store = store = StateStore(self._schedule)
+            m.d.comb += [
+                store.address.eq(self.index),
+                store.write.eq(self.write),
+                store.data.eq(self.data),
+                store.load.eq(self.load),
+                self.done.eq(store.done),
+            ]
+            for _, state in self._schedule.layer.graph.of(State):
+                word = getattr(store, f"read_{state.name}")
+                m.d.comb += getattr(self, f"state_{state.name}").eq(word)
+
+    def _connect_registers(self, m, gates, encoders):
+        """What the register block is told, and the way of states to their store."""
+        schedule = self._schedule
+        if not schedule.registers:
+            return
+        receiver, last = self._receiver, gates[-1]
+        time = schedule.pipelines[-1].settle_time
+        under_way = Signal(16)  # timesteps
+        left = last.valid_at[time] & (last.unit_at[time] == schedule.pipelines[-1].size - 1)
+        m.d.comb += [
+            self.step.eq(self.i.valid & self.i.ready & receiver.ending),
+            self.settled.eq(under_way == 0),
+            self.kept.eq(Cat(encoder.wrote for encoder in encoders)),
+        ]
+        m.d.sync += under_way.eq(under_way + self.step - left)
+        if not schedule.loads:
+            return
+        store, graph = self._store, schedule.layer.graph
+        m.d.comb += [receiver.load.eq(self.load), self.waiting.eq(receiver.waiting)]
+        for stage, pipeline in zip(schedule.pipelines, gates, strict=True):
+            for position in stage.stage.gives:
+                name, time = graph.nodes[position].name, stage.times[graph.next_of(position)]
+                m.d.comb += [
+                    getattr(store, f"valid_{name}").eq(pipeline.valid_at[time]),
+                    getattr(store, f"unit_{name}").eq(pipeline.unit_at[time]),
+                    getattr(store, f"value_{name}").eq(getattr(pipeline, f"given_{name}")),
+                ]
+            for position in stage.stage.states:
+                name = graph.nodes[position].name
+                for what in ("loading", "loaded"):
+                    signal = getattr(store, f"{what}_{name}")
+                    m.d.comb += getattr(pipeline, f"{what}_{name}").eq(signal)
+                m.d.comb += pipeline.loaded_index.eq(store.index)
+        for operand, encoder in zip(schedule.layer.operands[1:], encoders[1:], strict=True):
+            self._load_operand(m, operand, encoder)
+
+    def _load_operand(self, m, operand, encoder):
+        """A state that is loaded is listed; of any other vector nothing was used before."""
+        store, node = self._store, self._schedule.layer.graph.nodes[operand.source]
+        if not isinstance(node, State):
+            with m.If(store.valid & (store.index < operand.size)):
+                m.d.comb += [
+                    encoder.valid.eq(1),
+                    encoder.index.eq(store.index),
+                    encoder.value.eq(0),
+                    encoder.fresh.eq(1),
+                    encoder.listed.eq(0),
+                ]
+            return
+        value, rounding = getattr(store, f"loaded_{node.name}"), int(operand.node != operand.source)
+        if rounding:
+            narrow = Rescale(node.format, operand.format)
+            m.submodules[f"{node.name}_rounded"] = narrow
+            m.d.comb += narrow.i.eq(value)
+            value = narrow.o
+        loading = getattr(store, f"loading_{node.name}")
+        loading = delayed(m, loading, rounding, f"{node.name}_loading", reset_less=False)
+        index = delayed(m, store.index, rounding, f"{node.name}_index")
+        with m.If(loading):
+            m.d.comb += [
+                encoder.valid.eq(1),
+                encoder.index.eq(index),
+                encoder.value.eq(value),
+                encoder.fresh.eq(1),
+                encoder.listed.eq(1),
+                encoder.exact.eq(1),
+                encoder.buffer.eq(self._receiver.next_buffer),
+                encoder.last.eq(index == operand.size - 1),
+            ]
 
     def _connect_input(self, m, sequencer):
         """From the stream to the input's encoder, which is returned."""
         layer = self._schedule.layer
         operand = layer.operands[0]
-        m.submodules.receiver = receiver = Receiver(
-            replace(operand, format=layer.input_format), layer.skip
+        m.submodules.receiver = receiver = self._receiver = Receiver(
+            replace(operand, format=layer.input_format), layer.skip, loads=self._schedule.loads
         )
+        if self._schedule.loads:
+            m.d.comb += sequencer.x_loaded.eq(receiver.loaded)
         m.submodules.x_encoder = encoder = Encoder(operand, layer.skip, self._schedule.target)
         wiring.connect(m, wiring.flipped(self.i), receiver.i)
         names = ["index_ahead", "index", "fresh", "buffer", "last"]
@@ -175,6 +305,13 @@ class Engine(wiring.Component):
                 write.addr[-1].eq(writer.flags_at[written][2]),
                 read.addr[-1].eq(reader.flags_at[time - 2][2]),
             ]
+        elif self._store is not None:
+            with m.If(getattr(self._store, f"loading_{node.name}")):
+                m.d.comb += [
+                    write.addr.eq(self._store.index),
+                    write.data.eq(getattr(self._store, f"loaded_{node.name}")),
+                    write.en.eq(1),
+                ]
         m.d.sync += word.eq(read.data)
         target = getattr(reader, f"import_{node.name}")
         with m.If(~reader.flags_at[time][0] if crossing.held else 1):
@@ -259,7 +396,7 @@ class Engine(wiring.Component):
         for stage, first in zip(schedule.stages, schedule.first_fold, strict=True):
             number = stage.stage.number
             drain = Drain(stage, lanes.sum_widths)
-            gates = GatePipeline(stage)
+            gates = GatePipeline(stage, loads=schedule.loads)
             m.submodules[f"drain{number or ''}"] = drain
             m.submodules[f"gates{number or ''}"] = gates
             mine = token.stage == number if schedule.stages[1:] else 1
@@ -288,7 +425,8 @@ class Engine(wiring.Component):
         """A pass over vectors, which begins when the stage before it is done."""
         number, nodes = stage.stage.number, stage.layer.graph.nodes
         m.submodules[f"pass{number}"] = units = VectorPass(stage.size)
-        m.submodules[f"gates{number}"] = gates = GatePipeline(stage)
+        gates = GatePipeline(stage, loads=self._schedule.loads)
+        m.submodules[f"gates{number}"] = gates
         time = before.end_time
         m.d.comb += [
             units.start.eq(source.valid_at[time] & (source.unit_at[time] == before.size - 1)),

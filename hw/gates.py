@@ -37,6 +37,8 @@ class GatePipeline(wiring.Component):
     ----------
     schedule : StageSchedule
         Cell graph, formats, tables, times.
+    loads : bool
+        Whether states are loaded.
 
     Members
     -------
@@ -60,12 +62,20 @@ class GatePipeline(wiring.Component):
     unit_at : Out
         The unit number of each cycle of the pipeline, from 0 cycles on; so ``valid_at`` and
         ``flags_at``.
+    given_... : Out
+        With ``loads``, for each state that the stage gives, by its name: its next value,
+        ``times`` of that cycles later.
+    loaded_index, loading_..., loaded_... : In
+        With ``loads``, for each state that is kept here, by its name: an element of it that is
+        loaded.
     """
 
-    def __init__(self, schedule):
+    def __init__(self, schedule, *, loads=False):
         self._schedule = schedule
         layer, stage = schedule.layer, schedule.stage
         nodes = layer.graph.nodes
+        self._loads = loads
+        self._given = stage.gives if loads else ()
         self._operand = None if schedule.given is None else layer.operands[schedule.given]
         self.depth = max(
             schedule.output_time if schedule.gives_output else 0,
@@ -73,6 +83,7 @@ class GatePipeline(wiring.Component):
             *schedule.stored.values(),
             *(schedule.times[node] for node in imported(stage)),
             schedule.end_time if stage.sums else 0,
+            *(schedule.times[layer.graph.next_of(state)] for state in self._given),
         )
         unit = range(schedule.size)
         members = {
@@ -95,6 +106,13 @@ class GatePipeline(wiring.Component):
             members[f"import_{nodes[node].name}"] = In(shape_of(nodes[node].format))
         for node in exported(stage):
             members[f"export_{nodes[node].name}"] = Out(shape_of(nodes[node].format))
+        for state in self._given:
+            members[f"given_{nodes[state].name}"] = Out(shape_of(nodes[state].format))
+        for state in stage.states if loads else ():
+            node = nodes[state]
+            members["loaded_index"] = In(range(node.size))
+            members[f"loading_{node.name}"] = In(1)
+            members[f"loaded_{node.name}"] = In(shape_of(node.format))
         if schedule.gives_output:
             members["output"] = Out(shape_of(layer.output_format))
         if self._operand:
@@ -123,6 +141,10 @@ class GatePipeline(wiring.Component):
             scalar = position in stage.sums
             value = self._at(m, position, schedule.end_time if scalar else times[position])
             m.d.comb += getattr(self, f"export_{graph.nodes[position].name}").eq(value)
+        for state in self._given:
+            following = graph.next_of(state)
+            value = self._at(m, following, times[following])
+            m.d.comb += getattr(self, f"given_{graph.nodes[state].name}").eq(value)
         if schedule.gives_output:
             m.d.comb += self.output.eq(self._at(m, graph.output, schedule.output_time))
         if self._operand:
@@ -250,6 +272,14 @@ class GatePipeline(wiring.Component):
             write.data.eq(self._at(m, following, time)),
             write.en.eq(self.valid_at[time]),
         ]
+        if self._loads:
+            name = graph.nodes[position].name
+            with m.If(getattr(self, f"loading_{name}")):
+                m.d.comb += [
+                    write.addr.eq(self.loaded_index),
+                    write.data.eq(getattr(self, f"loaded_{name}")),
+                    write.en.eq(1),
+                ]
 
     def _connect(self, m, position, node):
         layer, times = self._schedule.layer, self._schedule.times

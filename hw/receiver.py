@@ -10,6 +10,8 @@ from .encoder import index_width
 
 __all__ = ["Receiver", "element_layout"]
 
+LOADS = {"load": In(1), "waiting": Out(1), "loaded": Out(2), "next_buffer": Out(1)}
+
 
 def element_layout(format):
     """A vector's element on a stream; ``last`` holds for the last timestep of a sequence."""
@@ -28,6 +30,8 @@ class Receiver(wiring.Component):
         Size and format of the vector.
     skip : Skip
         The encoder's mode.
+    loads : bool
+        Whether states may be loaded.
 
     Members
     -------
@@ -42,12 +46,24 @@ class Receiver(wiring.Component):
         For each list, whether its vector is the first or last one of a sequence.
     ending : Out(1)
         The element that is taken, or would be, is the last one of its vector.
+
+    With ``loads``:
+
+    load : In(1)
+        The next sequence starts from states that are loaded.
+    waiting : Out(1)
+        So it does, and its first vector is not there yet.
+    loaded : Out(2)
+        For each list, whether its vector is the first one of such a sequence.
+    next_buffer : Out(1)
+        List of the vector that comes.
     """
 
     latency = RECEIVER_LATENCY
 
-    def __init__(self, operand, skip):
+    def __init__(self, operand, skip, *, loads=False):
         self._operand = operand
+        self._loads = loads
         self._pause = max(0, spacing(skip) - operand.size)
         width = index_width(operand.size)
         super().__init__(
@@ -64,6 +80,7 @@ class Receiver(wiring.Component):
                 "firsts": Out(2),
                 "lasts": Out(2),
                 "ending": Out(1),
+                **(LOADS if loads else {}),
             }
         )
 
@@ -101,5 +118,14 @@ class Receiver(wiring.Component):
                     self.firsts.bit_select(buffer, 1).eq(first),
                     self.lasts.bit_select(buffer, 1).eq(self.i.payload.last),
                     pause.eq(self._pause),
+                ]
+        if self._loads:
+            m.d.comb += self.next_buffer.eq(buffer)
+            with m.If(self.load):
+                m.d.sync += self.waiting.eq(1)
+            with m.Elif(take & self.ending):
+                m.d.sync += [
+                    self.waiting.eq(0),
+                    self.loaded.bit_select(buffer, 1).eq(self.waiting),
                 ]
         return m

@@ -27,7 +27,7 @@ def token_layout(schedule):
             "number": range(schedule.passes),
             "base": range(schedule.words),
             "stage": range(len(schedule.stages)),
-            "fresh": 1,  # the timestep is the first of its sequence
+            "fresh": 1,  # the timestep is the first of its sequence, whose states are not loaded
             "last": 1,  # the timestep is the last of its sequence
             "buffer": 1,  # the lists that the timestep reads
         }
@@ -59,6 +59,8 @@ class Sequencer(wiring.Component):
         The input's encoder writes an entry, or ends the list, of a buffer.
     x_first, x_last : In(2)
         For each buffer, whether its vector is the first or last one of a sequence.
+    x_loaded : In(2)
+        If the layer loads states: whether it is the first one, and its states were loaded.
     h_wrote, h_closed, h_buffer : In
         The same of the encoder of each list that is awaited, a bit each.
     popped : In(1)
@@ -84,6 +86,7 @@ class Sequencer(wiring.Component):
                 "x_buffer": In(1),
                 "x_first": In(2),
                 "x_last": In(2),
+                **({"x_loaded": In(2)} if schedule.loads else {}),
                 "h_wrote": In(lists),
                 "h_closed": In(lists),
                 "h_buffer": In(lists),
@@ -124,7 +127,7 @@ class Sequencer(wiring.Component):
         for name in ("x_wrote", "x_closed", "x_buffer", "h_wrote", "h_closed", "h_buffer"):
             m.d.comb += getattr(lists, name).eq(getattr(self, name))
         m.d.comb += [
-            lists.x_first.eq(self.x_first),
+            lists.x_first.eq(self._fresh),
             lists.released.eq(self.released),
             lists.buffer.eq(self._buffer),
             lists.stage.eq(self._stage),
@@ -157,6 +160,11 @@ class Sequencer(wiring.Component):
             self._begin_step(m, lists.x, lists.both, lists.closed)
         return m
 
+    @property
+    def _fresh(self):
+        """For each buffer, whether its timestep starts from states of zero."""
+        return self.x_first & ~self.x_loaded if self._schedule.loads else self.x_first
+
     def _drive_token(self, m, issue, end, captured):
         first = self.x_first.bit_select(self._buffer, 1)
         zero = ~self._state_alone
@@ -178,7 +186,7 @@ class Sequencer(wiring.Component):
             token.number.eq(self._number),
             token.base.eq(self._base),
             token.stage.eq(self._stage),
-            token.fresh.eq(first),
+            token.fresh.eq(self._fresh.bit_select(self._buffer, 1)),
             token.last.eq(self.x_last.bit_select(self._buffer, 1)),
             token.buffer.eq(self._buffer),
         ]

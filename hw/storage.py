@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ..compiler.attention_schedule import AttentionSchedule
 from ..compiler.conv_schedule import Spans, spans_ahead
+from ..compiler.graph import State
 from ..compiler.integer import Skip
 from ..compiler.schedule import LayerSchedule
 from ..compiler.stage_schedule import StageSchedule, StageTimes
@@ -59,6 +60,10 @@ def layer_memories(schedule: LayerSchedule) -> list[Storage]:
         add(f"{operand.name}_list", entry.size, PINGPONG << index_width(operand.size))
         if layer.skip is Skip.DELTA:
             add(f"{operand.name}_hat", operand.format.width, operand.size)
+    if schedule.loads:
+        for _, state in layer.graph.of(State):
+            assert state.format is not None
+            add(f"{state.name}_store", state.format.width, state.size)
     if layer.convolutional:
         found += window_memories(schedule)
     for stage in schedule.pipelines:

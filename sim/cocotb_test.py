@@ -23,6 +23,8 @@ POLL_CLOCKS = 1000
 with np.load(Path(__file__).parent / "vectors.npz", allow_pickle=False) as file:
     GIVEN = dict(file)
 N, M = len(GIVEN["data"]), int(GIVEN["outputs"])
+TRANSACTIONS = GIVEN.get("transactions")
+K = 0 if TRANSACTIONS is None else TRANSACTIONS.shape[1]
 
 
 def run_clock(dut):
@@ -42,6 +44,7 @@ async def start(dut, gaps, stalls):
         int(GIVEN["idle"]),
         int(GIVEN["limit"]),
         int(GIVEN["input_bits"]),
+        TRANSACTIONS,
     )
     await FallingEdge(dut.clk)
     dut.start.value = 1
@@ -53,7 +56,7 @@ async def finish(dut):
     """Wait for the end of a run and return what was captured."""
     while dut.done.value != 1:
         await Timer(PERIOD_NS * POLL_CLOCKS, unit="ns")
-    captured = read_capture(Path.cwd(), N, M, int(GIVEN["output_bits"]))
+    captured = read_capture(Path.cwd(), N, M, int(GIVEN["output_bits"]), K)
     assert not isinstance(captured, str), captured
     return captured
 
@@ -64,13 +67,13 @@ def check(captured, names):
         got, want = captured[name], GIVEN[f"expected_{name}"]
         wrong = np.flatnonzero(got != want)
         assert not wrong.size, (
-            f"Output {name} differs in {wrong.size} of {M} beats, first in beat {wrong[0]}: "
-            f"{got[wrong[0]]} instead of {want[wrong[0]]}"
+            f"Output {name} differs in {wrong.size} of {len(want)} beats, "
+            f"first in beat {wrong[0]}: {got[wrong[0]]} instead of {want[wrong[0]]}"
         )
 
 
-BITS = ("data", "last", "user")
-CYCLES = ("delivered",) if "expected_delivered" in GIVEN else ()
+BITS = tuple(name for name in ("data", "last", "user", "read") if f"expected_{name}" in GIVEN)
+CYCLES = tuple(name for name in ("delivered", "answered") if f"expected_{name}" in GIVEN)
 
 
 @cocotb.test

@@ -106,7 +106,9 @@ class ConvolutionModel(EngineModel):
                 self._ended = [*self._ended[1:], end]
         self.released.append(end)
         self._first = last
-        self._state_visible = listing(folded, np.concatenate(state_times))
+        entered = np.concatenate(state_times)
+        self._settle(folded, entered)
+        self._state_visible = listing(folded, entered)
 
     @staticmethod
     def _counts(places: tuple[Array, Array], fired: Array) -> Array:

@@ -58,6 +58,29 @@ struct Device {
         top.p_m__axis__tready.set<uint8_t>(ready);
     }
 
+#if REGISTERS
+    void request(bool write, bool read, uint64_t address, uint64_t data) {
+        top.p_s__axil__awvalid.set<uint8_t>(write);
+        top.p_s__axil__wvalid.set<uint8_t>(write);
+        top.p_s__axil__arvalid.set<uint8_t>(read);
+        top.p_s__axil__awaddr.set<uint64_t>(address);
+        top.p_s__axil__araddr.set<uint64_t>(address);
+        top.p_s__axil__wdata.set<uint64_t>(data & 0xffffffff);
+        top.p_s__axil__wstrb.set<uint8_t>(15);
+        top.p_s__axil__bready.set<uint8_t>(1);
+        top.p_s__axil__rready.set<uint8_t>(1);
+    }
+    bool taken() const {
+        return read(top.p_s__axil__awready) || read(top.p_s__axil__arready);
+    }
+    bool confirmed() const { return read(top.p_s__axil__bvalid); }
+    bool answered() const { return read(top.p_s__axil__rvalid); }
+    bool failed() const {
+        return confirmed() ? read(top.p_s__axil__bresp) : read(top.p_s__axil__rresp);
+    }
+    uint64_t word() const { return read(top.p_s__axil__rdata); }
+#endif
+
     void settle() {
         if (single) {
             top.prev_p_clk.set<uint8_t>(0);

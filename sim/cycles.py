@@ -1,6 +1,6 @@
 """The cycle model: in which cycle every element leaves, from the column lists alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from ..compiler.integer import IntegerLayer, IntegerNetwork
 from ..compiler.integer_attention import IntegerAttention
 from ..compiler.schedule import Schedule
 from ..compiler.skew import join_depths, taps_of
+from ..compiler.states import LoadedStates
 from ..compiler.streams import (
     ArgMax,
     Concatenate,
@@ -36,6 +37,7 @@ from .stream_cycles import (
     Port,
     ReverseModel,
 )
+from .transactions import Duration, Transactions
 from .window_cycles import WindowModel
 
 __all__ = ["CycleRun", "predict"]
@@ -55,11 +57,17 @@ class CycleRun:
         Int64 (output elements,): cycle in which each leaves.
     released : dict of str to numpy.ndarray
         By layer, int64 (timesteps,): cycle in which the last entry of a timestep is issued.
+    answered : numpy.ndarray
+        Int64 (transactions,): cycle in which each is answered.
+    busy : int
+        Cycles in which a sequence is in the accelerator.
     """
 
     accepted: Array
     delivered: Array
     released: dict[str, Array]
+    answered: Array
+    busy: int
 
 
 def predict(
@@ -70,6 +78,8 @@ def predict(
     *,
     gaps: Array | None = None,
     stalls: Array | None = None,
+    states: LoadedStates | None = None,
+    transactions: Transactions | None = None,
 ) -> CycleRun:
     """Cycles of sequences that follow each other without a pause.
 
@@ -86,6 +96,10 @@ def predict(
     gaps, stalls : numpy.ndarray, optional
         Cycles for which input and output elements are held back; see
         :class:`~deltaloom.sim.stimulus.Stimulus`.
+    states : LoadedStates, optional
+        What sequences start from; the transactions load it.
+    transactions : Transactions, optional
+        Reads and writes of registers between sequences.
     """
     port = Port(stalls)
     engines: dict[str, EngineModel | AttentionModel] = {}
@@ -103,7 +117,12 @@ def predict(
         sizes = [network.sizes[source] for source in network.sources[layer.name]]
         match layer:
             case IntegerLayer():
-                columns = Columns(traces[layer.name], network.steps(layer, lengths))
+                loaded = states is not None and layer.name in states.values
+                columns = Columns(
+                    traces[layer.name],
+                    network.steps(layer, lengths),
+                    states.sequences if states is not None and loaded else None,
+                )
                 kind = ConvolutionModel if layer.convolutional else EngineModel
                 engine = engines[layer.name] = kind(schedule.of(layer.name), columns, sink)
                 entries[layer.name] = [engine]
@@ -135,15 +154,58 @@ def predict(
     if not isinstance(sink, EngineModel | ForkModel):
         sink = ForkModel([sink])  # which can wait for a gap
     size = network.input_size
-    nothing = np.full(size, LONG_AGO)
     accepted: list[Array] = []
+    answers = Answers(transactions, Duration(network, schedule) if transactions else None)
+    busy, free = 0, LONG_AGO
     for length in lengths:
+        settled = last_settled(engines.values())
+        begin = answers.give(len(accepted) * size, accepted, port, settled)
         for time in range(length):
             here = slice(len(accepted) * size, (len(accepted) + 1) * size)
             offered = None if gaps is None else gaps[here]
-            accepted.append(sink.take(nothing.copy(), time == length - 1, offered))
+            there = np.full(size, LONG_AGO if time else begin)
+            accepted.append(sink.take(there, time == length - 1, offered))
+            if not time:
+                free = max(free, int(accepted[-1][0]))
+        last = int(port.delivered[-1][-1])
+        busy, free = busy + last - free, last
+    settled = last_settled(engines.values())
+    answers.give(len(accepted) * size, accepted, port, settled)
     return CycleRun(
         np.concatenate(accepted),
         np.concatenate(port.delivered),
         {name: np.array(engine.released) for name, engine in engines.items()},
+        np.array(answers.answered, dtype=np.int64),
+        busy,
     )
+
+
+def last_settled(engines: Iterable[EngineModel | AttentionModel]) -> int:
+    """From when on the states of all cells are there."""
+    cells = (engine for engine in engines if isinstance(engine, EngineModel))
+    return max((cell.settled for cell in cells), default=LONG_AGO)
+
+
+class Answers:
+    """When transactions are answered."""
+
+    def __init__(self, transactions: Transactions | None, duration: Duration | None):
+        self._duration = duration
+        self._rows = [] if transactions is None else transactions.table().T.tolist()
+        self.answered: list[int] = []
+
+    def give(self, beats: int, accepted: list[Array], port: Port, settled: int) -> int:
+        """Answer all that wait for so many input beats; when the next beat may be offered."""
+        rows, duration = self._rows, self._duration
+        end = LONG_AGO
+        if duration is None:
+            return end
+        earliest = int(accepted[-1][-1]) + 1 if beats else 0
+        while (at := len(self.answered)) < len(rows):
+            write, address, _, before, after = rows[at]
+            if before != beats:
+                break
+            begun = max(end + 1, earliest, port.left(after) + 1)
+            end = duration.answer(bool(write), address, begun, settled)
+            self.answered.append(end)
+        return end + 1

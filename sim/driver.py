@@ -13,10 +13,12 @@ import numpy as np
 
 from . import cache, tools
 from .stimulus import RESET_CYCLES, Capture, Ports, Progress, Stimulus, judge
-from .vectors import EXTRA, HUNG, OK, WITHDRAWN
+from .transactions import Transactions
+from .vectors import EXTRA, HUNG, OK, REFUSED, WITHDRAWN
 
 __all__ = ["Compiled", "definitions", "loop"]
 
+NOTHING = Transactions(*np.zeros((5, 0), np.int64))
 PROGRAM = "simulator"
 """Name of the program in its cache entry."""
 
@@ -26,6 +28,7 @@ def definitions(ports: Ports, trace: bool) -> list[str]:
     return [
         f"-DINPUT_BITS={ports.input_bits}",
         f"-DOUTPUT_BITS={ports.output_bits}",
+        f"-DREGISTERS={int(ports.address_bits > 0)}",
         f"-DTRACE={int(trace)}",
     ]
 
@@ -37,9 +40,15 @@ def loop() -> str:
     - ``void drive(bool rst, bool valid, uint64_t data, bool last, bool ready)``: set the inputs,
     - ``void settle()``: bring the outputs up to date, before the clock edge,
     - ``bool ready(), valid(), last(), user(); uint64_t data()``: read the outputs,
-    - ``void edge()``: the rising clock edge.
+    - ``void edge()``: the rising clock edge;
+
+    and if ``REGISTERS``
+
+    - ``void request(bool write, bool read, uint64_t address, uint64_t data)``: as ``drive``,
+    - ``bool taken(), confirmed(), answered(), failed(); uint64_t word()``: read the outputs.
     """
     names = {"RESET": RESET_CYCLES, "OK": OK, "EXTRA": EXTRA, "HUNG": HUNG, "WITHDRAWN": WITHDRAWN}
+    names["REFUSED"] = REFUSED
     return "".join(f"#define {name} {value}\n" for name, value in names.items()) + _LOOP
 
 
@@ -62,10 +71,14 @@ template<class T> static void store(FILE *file, const std::vector<T> &words) {
 int main(int argc, char **argv) {
     FILE *in = argc < 3 ? nullptr : fopen(argv[1], "rb");
     if (!in) return 2;
-    const std::vector<uint64_t> settings = load<uint64_t>(in, 4);
+    const std::vector<uint64_t> settings = load<uint64_t>(in, 5);
     const uint64_t n = settings[0], m = settings[1], idle = settings[2], limit = settings[3];
     const auto data = load<uint64_t>(in, n), gaps = load<uint64_t>(in, n);
     const auto stalls = load<uint64_t>(in, m);
+    const uint64_t k = settings[4];
+    const auto write = load<uint64_t>(in, k), address = load<uint64_t>(in, k);
+    const auto word = load<uint64_t>(in, k), before = load<uint64_t>(in, k);
+    const auto after = load<uint64_t>(in, k);
     const auto last = load<uint8_t>(in, n);
     fclose(in);
 
@@ -76,7 +89,7 @@ int main(int argc, char **argv) {
         device.edge();
     }
 
-    std::vector<uint64_t> accepted, delivered, out;
+    std::vector<uint64_t> accepted, delivered, out, read, answered;
     std::vector<uint8_t> marks;
     accepted.reserve(n);
     delivered.reserve(m);
@@ -85,10 +98,18 @@ int main(int argc, char **argv) {
     uint64_t gap = gaps[0], stall = stalls[0], cycle = 0, quiet = 0, rest = 0;
     uint64_t i = 0, j = 0, held_data = 0, status = OK;
     uint8_t held_mark = 0;
-    bool held = false;
-    for (; rest < idle || i < n || j < m; cycle++) {
-        const bool offer = i < n && !gap, take = !stall, done = i == n && j == m;
+    bool held = false, requested = false, taken = false;
+    uint64_t a = 0;
+    for (; rest < idle || i < n || j < m || a < k; cycle++) {
+        const bool pending = a < k && before[a] == i;
+        const bool offer = i < n && !gap && !pending, take = !stall;
+        const bool done = i == n && j == m && a == k;
         device.drive(false, offer, data[i], last[i], take);
+        requested |= pending && after[a] <= j;
+#if REGISTERS
+        const bool request = requested && !taken;
+        device.request(request && write[a], request && !write[a], address[a], word[a]);
+#endif
         device.settle();
         const bool ready = device.ready(), valid = device.valid();
         if (valid || held) {
@@ -106,6 +127,23 @@ int main(int argc, char **argv) {
             held_data = beat;
             held_mark = mark;
         }
+#if REGISTERS
+        if (requested) {
+            taken |= device.taken();
+            const bool confirmed = device.confirmed();
+            if (confirmed || device.answered()) {
+                if (device.failed()) {
+                    status = REFUSED;
+                    break;
+                }
+                read.push_back(confirmed ? 0 : uint64_t(int64_t(int32_t(device.word()))));
+                answered.push_back(cycle);
+                requested = taken = false;
+                quiet = 0;
+                a++;
+            }
+        }
+#endif
         rest = done ? rest + 1 : 0;
         quiet += !gap && !stall;
         gap -= gap != 0;
@@ -131,10 +169,12 @@ int main(int argc, char **argv) {
 
     FILE *file = fopen(argv[2], "wb");
     if (!file) return 2;
-    store(file, std::vector<uint64_t>{status, cycle, i, j});
+    store(file, std::vector<uint64_t>{status, cycle, i, j, a});
     store(file, accepted);
     store(file, delivered);
     store(file, out);
+    store(file, read);
+    store(file, answered);
     store(file, marks);
     return fclose(file) ? 2 : 0;
 }
@@ -144,11 +184,14 @@ int main(int argc, char **argv) {
 def _write(path: Path, stimulus: Stimulus, ports: Ports) -> None:
     n, m = stimulus.data.size, stimulus.outputs
     mask = np.uint64((1 << ports.input_bits) - 1)
+    requests = stimulus.transactions or NOTHING
     words = [
-        np.array([n, m, stimulus.idle, stimulus.limit], np.uint64),
+        np.array([n, m, stimulus.idle, stimulus.limit, len(requests)], np.uint64),
         stimulus.data.view(np.uint64) & mask,
         np.zeros(n, np.int64) if stimulus.gaps is None else stimulus.gaps,
         np.zeros(m, np.int64) if stimulus.stalls is None else stimulus.stalls,
+        *(requests.write.astype(np.int64), requests.address, requests.data),
+        *(requests.before, requests.after),
         stimulus.last,
     ]
     path.write_bytes(b"".join(word.tobytes() for word in words))
@@ -156,17 +199,22 @@ def _write(path: Path, stimulus: Stimulus, ports: Ports) -> None:
 
 def _read(path: Path, stimulus: Stimulus) -> Capture:
     raw = path.read_bytes()
-    status, cycle, accepted, delivered = np.frombuffer(raw, np.int64, 4).tolist()
+    head = np.frombuffer(raw, np.int64, 5).tolist()
+    status, cycle, accepted, delivered, answered = head
     judge(stimulus, status, cycle, accepted, delivered)
-    words = np.frombuffer(raw, np.int64, 4 + accepted + 2 * delivered)[4:].copy()
+    counts = (len(head), accepted, delivered, delivered, answered, answered)
+    words = np.frombuffer(raw, np.int64, sum(counts)).copy()
+    _, taken, left, data, read, answers = np.split(words, np.cumsum(counts)[:-1])
     marks = np.frombuffer(raw, np.uint8)[-delivered:] if delivered else np.zeros(0, np.uint8)
     return Capture(
-        data=words[accepted + delivered :],
+        data=data,
         last=(marks & 1).astype(bool),
         user=(marks >> 1).astype(bool),
-        accepted=words[:accepted],
-        delivered=words[accepted : accepted + delivered],
+        accepted=taken,
+        delivered=left,
         cycles=cycle,
+        read=read,
+        answered=answers,
     )
 
 

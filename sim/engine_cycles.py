@@ -64,6 +64,7 @@ class EngineModel:
         self._columns = trace
         self._sink = sink
         self.released: list[int] = []
+        self.settled = LONG_AGO  # from when on all that the timesteps compute is there
         self._pause = max(0, spacing(schedule.layer.skip) - schedule.layer.input_size)
         self._taken = 0
         self._first = True
@@ -100,6 +101,8 @@ class EngineModel:
         visible, closed = nothing, ready
         if schedule.layer.recurrent and not self._first:
             visible, closed = self._state_visible[fired[1]], int(self._state_visible[-1])
+        elif schedule.layer.recurrent and self._columns.loaded:
+            visible, closed = np.full(int(fired[1].sum()), LONG_AGO), LONG_AGO
         for number, drain in enumerate(self._drains):
             stage = drain.schedule.stage
             x_count = int(fired[0].sum()) if stage.walks_input else 0
@@ -156,13 +159,19 @@ class EngineModel:
             following = (offset + at + 1) % schedule.passes
             start = self._finish_pass(offset + at, following, max(entries, 1), end)
         entered = np.concatenate(listed)
+        self._settle(folded, entered)
         given = listing(folded, entered)
         for before, follower in pairwise((folded, *folded.followers)):
             first = int(entered[-1]) + before.end_time + PASS_LATENCY
             entered = first + np.arange(follower.size)
             self._deliver(drain, follower, entered, last)
+            self._settle(follower, entered)
             given = listing(follower, entered) if follower.given is not None else given
         return given, end, start
+
+    def _settle(self, stage: StageTimes, entered: Array) -> None:
+        """Note when what a stage makes of units is there."""
+        self.settled = int(entered[-1]) + stage.settle_time + 1
 
     def _finish_pass(self, number: int, following: int, tokens: int, end: int) -> int:
         """First cycle in which the next pass may issue."""
@@ -207,10 +216,16 @@ def walk(start: int, entries: int, visible: Array, closed: int) -> int:
 class Columns:
     """The timesteps' lists in the order in which a layer meets them."""
 
-    def __init__(self, trace: LayerTrace, lengths: Sequence[int]):
+    def __init__(self, trace: LayerTrace, lengths: Sequence[int], loaded: Array | None = None):
         self._steps = [(s, t) for s, length in enumerate(lengths) for t in range(length)]
         self._trace = trace
+        self._loaded = loaded
         self._at = 0
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the sequence of the timestep that was met last starts from a given state."""
+        return self._loaded is not None and bool(self._loaded[self._steps[self._at - 1][0]])
 
     def next(self, layer: IntegerLayer) -> list[Array]:
         """Which elements of each operand fire, bool (size,)."""

@@ -40,7 +40,8 @@ class Icarus:
         """Run from reset; see :class:`.stimulus.Simulator`."""
         stimulus.check(self._ports)
         n, m = stimulus.data.size, stimulus.outputs
-        program = self._build(n, m)
+        requests = stimulus.transactions
+        program = self._build(n, m, len(requests or ()))
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             vectors.write_stimulus(
@@ -53,21 +54,24 @@ class Icarus:
                 stimulus.idle,
                 stimulus.limit,
                 self._ports.input_bits,
+                None if requests is None else requests.table(),
             )
             command: list[str | Path] = [self._runtime, "-n", program]
             if vcd is not None:
                 command.append(f"+vcd={Path(vcd).absolute()}")
             tools.run(command, cwd=folder, what="The Icarus simulation")
-            captured = vectors.read_capture(folder, n, m, self._ports.output_bits)
+            captured = vectors.read_capture(
+                folder, n, m, self._ports.output_bits, len(requests or ())
+            )
         if isinstance(captured, str):
             raise MismatchError(captured)
         return Capture(**captured)
 
-    def _build(self, inputs: int, outputs: int) -> Path:
+    def _build(self, inputs: int, outputs: int, transactions: int) -> Path:
         texts = {
             # Icarus misses what is known at time zero: "always @*" would wait for its first change.
             "design.v": self._source.replace("always @*", "always_comb"),
-            "harness.v": harness.harness(self._ports, inputs, outputs, top=self._top),
+            "harness.v": harness.harness(self._ports, inputs, outputs, transactions, top=self._top),
             "bench.v": harness.bench(),
         }
 

@@ -14,6 +14,7 @@ from .activity import Activity, measure, queries_of, rows_of, uses_of
 from .cycles import CycleRun
 from .golden import LayerTrace
 from .stimulus import Capture, Stimulus
+from .transactions import Transactions
 
 __all__ = ["Run", "compare", "stimulus_of", "summarize", "useful_products"]
 
@@ -40,6 +41,9 @@ class Run:
         Columns, operations and reads of weight memories that were kept, of all timesteps.
     saturated : dict of str to dict of str to int
         By layer and rounding: values that its format cut off, where there are any.
+    states, integer_states : dict of str to dict of str to numpy.ndarray
+        By layer and state, (batch, size): what each sequence leaves, as real numbers and as
+        integers. Where states were given, the hardware's registers said the same.
     simulator : str
         What ran.
     total_cycles : int
@@ -54,6 +58,8 @@ class Run:
     skipped: dict[str, dict[str, float]]
     activity: Activity
     saturated: dict[str, dict[str, int]]
+    states: dict[str, dict[str, np.ndarray]]
+    integer_states: dict[str, dict[str, np.ndarray]]
     simulator: str
     total_cycles: int
 
@@ -63,12 +69,14 @@ def stimulus_of(
     outputs: list[np.ndarray],
     gaps: np.ndarray | None = None,
     stalls: np.ndarray | None = None,
+    transactions: Transactions | None = None,
 ) -> Stimulus:
     """Sequences, each (time, features), one after the other on the input stream."""
     data = np.concatenate([sequence.ravel() for sequence in sequences])
     last = np.zeros(len(data), dtype=bool)
     last[np.cumsum([sequence.size for sequence in sequences]) - 1] = True
-    return Stimulus(data, last, sum(values.size for values in outputs), gaps, stalls)
+    beats = sum(values.size for values in outputs)
+    return Stimulus(data, last, beats, gaps, stalls, transactions=transactions)
 
 
 def markers(outputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +90,11 @@ def markers(outputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def compare(
-    capture: Capture, outputs: list[np.ndarray], predicted: CycleRun, simulator: str
+    capture: Capture,
+    outputs: list[np.ndarray],
+    predicted: CycleRun,
+    simulator: str,
+    transactions: Transactions | None = None,
 ) -> None:
     """Raise MismatchError unless a capture equals the model in bits, markers and cycles."""
     last, user = markers(outputs)
@@ -93,12 +105,16 @@ def compare(
         "accepted": predicted.accepted,
         "delivered": predicted.delivered,
     }
+    if transactions is not None:
+        expected |= {"read": transactions.answers, "answered": predicted.answered}
     names = {
         "data": "value of output element",
         "last": "end of sequence at output element",
         "user": "end of timestep at output element",
         "accepted": "cycle of input element",
         "delivered": "cycle of output element",
+        "read": "answer to register access",
+        "answered": "cycle of the answer to register access",
     }
     for name, want in expected.items():
         got = getattr(capture, name)

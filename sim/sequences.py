@@ -2,12 +2,30 @@
 
 import numpy as np
 
+from ..compiler.graph import State
 from ..compiler.integer import IntegerNetwork
+from ..compiler.states import LoadedStates
 
-__all__ = ["LENGTHS", "random_sequences"]
+__all__ = ["LENGTHS", "random_sequences", "random_states"]
 
 LENGTHS = (7, 1, 12, 2, 1, 5)
 """Timesteps: long and short sequences, and short ones next to each other."""
+
+
+def random_states(
+    network: IntegerNetwork, rng: np.random.Generator, batch: int
+) -> LoadedStates | None:
+    """Integer states of every layer, over all of their ranges, for some sequences of a batch."""
+    values = {}
+    for layer in network.computing:
+        states = [state for _, state in layer.graph.of(State)]
+        values[layer.name] = {
+            state.name: rng.integers(state.format.min, state.format.max + 1, (batch, state.size))
+            for state in states
+            if state.format is not None
+        }
+    values = {name: found for name, found in values.items() if found}
+    return LoadedStates(values, rng.random(batch) < 0.6) if values else None
 
 
 def random_sequences(

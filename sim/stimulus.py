@@ -5,7 +5,7 @@ clock edge, valid and ready are both high.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from ..compiler.errors import MismatchError
 from . import vectors
+from .transactions import Transactions
 from .vectors import random_stalls
 
 __all__ = [
@@ -35,16 +36,20 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Ports:
-    """Widths of the two data ports of a design, in bits: whole bytes, at most eight."""
+    """Widths of the two data ports of a design, in bits: whole bytes, at most eight.
+
+    ``address_bits`` are those of its register block; 0 without one.
+    """
 
     input_bits: int
     output_bits: int
+    address_bits: int = 0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            bits = getattr(self, field.name)
+        for name in ("input_bits", "output_bits"):
+            bits = getattr(self, name)
             if bits not in range(8, 65, 8):
-                name = field.name.replace("_", " ").capitalize()
+                name = name.replace("_", " ").capitalize()
                 raise ValueError(f"{name} must be a multiple of 8 from 8 to 64, not {bits!r}")
 
 
@@ -69,6 +74,8 @@ class Stimulus:
         Cycles after the last transfer in which nothing more may come out.
     limit : int
         Cycles without a transfer, gap or stall after which the design counts as hung.
+    transactions : Transactions, optional
+        Reads and writes of registers between beats.
     """
 
     data: np.ndarray
@@ -78,6 +85,7 @@ class Stimulus:
     stalls: np.ndarray | None = None
     idle: int = 64
     limit: int = 100_000
+    transactions: Transactions | None = None
 
     def __post_init__(self) -> None:
         for name, floor in (("outputs", 0), ("idle", 0), ("limit", 1)):
@@ -111,7 +119,12 @@ class Stimulus:
             object.__setattr__(self, name, array)
 
     def check(self, ports: Ports) -> None:
-        """Raise ValueError where an input beat does not fit its port."""
+        """Raise ValueError where an input beat or an address does not fit its port."""
+        addresses = () if self.transactions is None else self.transactions.address.tolist()
+        if max(addresses, default=-1) >= 1 << ports.address_bits or (
+            addresses and not ports.address_bits
+        ):
+            raise ValueError(f"Stimulus addresses must fit {ports.address_bits} bits")
         bound = 1 << (ports.input_bits - 1)
         if self.data.size and not -bound <= self.data.min() <= self.data.max() < bound:
             raise ValueError(f"Stimulus data must fit {ports.input_bits} bits")
@@ -131,6 +144,8 @@ class Capture:
         Cycle in which each input beat transferred.
     delivered : int64 (m,)
         Cycle in which each output beat transferred.
+    read, answered : int64 (k,)
+        What each transaction read, 0 of a write, and the cycle of its answer.
     cycles : int
         Clock cycles simulated, idle time included, reset not.
     """
@@ -141,6 +156,8 @@ class Capture:
     accepted: np.ndarray
     delivered: np.ndarray
     cycles: int
+    read: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    answered: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 class Simulator(Protocol):

@@ -54,6 +54,11 @@ class Port:
         self._count = 0
         self._next = 0
 
+    def left(self, count: int) -> int:
+        """Cycle in which so many elements have left."""
+        assert count in (0, self._count), "only what has left last is known"
+        return self._next - 1 if count else LONG_AGO
+
     def take(self, available: Array, last: bool, gaps: Array | None = None) -> Array:
         count = len(available)
         stalls = None

@@ -60,6 +60,7 @@ def write(
     last: np.ndarray,
     user: np.ndarray,
     delivered: np.ndarray | None = None,
+    answered: np.ndarray | None = None,
     top: str = "top",
 ) -> None:
     """Write the testbench of the design in ``folder / verilog``.
@@ -78,6 +79,8 @@ def write(
         The output beats that the model says.
     delivered : int64 (m,), optional
         The cycles in which they transfer.
+    answered : int64 (k,), optional
+        The cycles in which the stimulus' transactions are answered.
     top : str
         Name of its top module.
     """
@@ -93,6 +96,11 @@ def write(
             raise ValueError(
                 f"Expected {name} must have shape ({stimulus.outputs},), not {np.shape(value)}"
             )
+    requests = stimulus.transactions
+    if requests is not None:
+        arrays |= {"transactions": requests.table(), "expected_read": requests.answers}
+        if answered is not None:
+            arrays["expected_answered"] = np.asarray(answered, np.int64)
     for name in ("data", "last", "gaps", "stalls"):
         if getattr(stimulus, name) is not None:
             arrays[name] = getattr(stimulus, name)
@@ -113,7 +121,7 @@ def write(
     np.savez_compressed(
         folder / "vectors.npz", allow_pickle=False, verilog=np.array(verilog), **arrays
     )
-    text = harness(ports, stimulus.data.size, stimulus.outputs, top=top)
+    text = harness(ports, stimulus.data.size, stimulus.outputs, len(requests or ()), top=top)
     (folder / "harness.v").write_text(text)
     (folder / "Makefile").write_text(_MAKEFILE)
     for source, target in _SHIPPED.items():

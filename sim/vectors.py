@@ -13,6 +13,7 @@ __all__ = [
     "EXTRA",
     "HUNG",
     "OK",
+    "REFUSED",
     "WITHDRAWN",
     "random_stalls",
     "read_capture",
@@ -20,8 +21,9 @@ __all__ = [
     "write_stimulus",
 ]
 
-OK, EXTRA, HUNG, WITHDRAWN = range(4)
-"""How a run ended: as expected, one beat too many, no progress, output changed while stalled."""
+OK, EXTRA, HUNG, WITHDRAWN, REFUSED = range(5)
+"""How a run ended: as expected, one beat too many, no progress, output changed while stalled, a
+register's read or write answered with an error."""
 
 
 def random_stalls(rng: np.random.Generator, n: int, probability: float) -> np.ndarray:
@@ -51,7 +53,12 @@ def sentence(
             return f"Design hangs: nothing has moved up to cycle {cycle}, after {beats}"
         case 3:
             return f"Design changes a stalled output beat in cycle {cycle}, after {beats}"
-    raise ValueError(f"Run status must be 0 to 3, not {status!r}")
+        case 4:
+            return f"Design answers a read or write of a register with an error in cycle {cycle}"
+    raise ValueError(f"Run status must be 0 to 4, not {status!r}")
+
+
+REQUEST = ("write", "address", "word", "before", "after")
 
 
 def _write(path: Path, words: np.ndarray, bits: int) -> None:
@@ -74,17 +81,27 @@ def write_stimulus(
     idle: int,
     limit: int,
     input_bits: int,
+    transactions: np.ndarray | None = None,
 ) -> None:
-    """Write what the harness reads; arguments as the fields of ``Stimulus``."""
+    """Write what the harness reads; arguments as the fields of ``Stimulus``.
+
+    ``transactions`` is int64 (5, k): the fields of ``Transactions``, one below the other.
+    """
+    requests = np.zeros((5, 0), np.int64) if transactions is None else transactions
     gaps = np.zeros(len(data), np.int64) if gaps is None else gaps
     stalls = np.zeros(outputs, np.int64) if stalls is None else stalls
-    _write(folder / "settings.hex", np.array([len(data), outputs, idle, limit]), 64)
+    settings = [len(data), outputs, idle, limit, requests.shape[1]]
+    _write(folder / "settings.hex", np.array(settings), 64)
+    for name, words in zip(REQUEST, requests, strict=True):
+        _write(folder / f"rq_{name}.hex", words, 32 if name == "word" else 64)
     _write(folder / "in_data.hex", data, input_bits)
     _write(folder / "in_gap.hex", gaps * 2 + last, 64)
     _write(folder / "out_stall.hex", stalls, 64)
 
 
-def read_capture(folder: Path, inputs: int, outputs: int, output_bits: int) -> dict[str, Any] | str:
+def read_capture(
+    folder: Path, inputs: int, outputs: int, output_bits: int, transactions: int = 0
+) -> dict[str, Any] | str:
     """Read what the harness wrote: the fields of ``Capture`` by name, or what went wrong.
 
     Bits that are neither 0 nor 1 are something wrong, too.
@@ -111,4 +128,12 @@ def read_capture(folder: Path, inputs: int, outputs: int, output_bits: int) -> d
         "accepted": np.array(taken, np.int64),
         "delivered": mark >> 2,
         "cycles": cycle,
+        "read": _answers(folder / "an_word.hex", transactions, 32),
+        "answered": _answers(folder / "an_cycle.hex", transactions, 64),
     }
+
+
+def _answers(path: Path, count: int, bits: int) -> np.ndarray:
+    shift = 64 - bits
+    words = [int(word, 16) << shift for word in _read(path)] if count else []
+    return np.array(words, np.uint64).view(np.int64) >> shift

@@ -76,6 +76,22 @@ struct Device {
         top.m_axis_tready = ready;
     }
 
+#if REGISTERS
+    void request(bool write, bool read, uint64_t address, uint64_t data) {
+        top.s_axil_awvalid = top.s_axil_wvalid = write;
+        top.s_axil_arvalid = read;
+        top.s_axil_awaddr = top.s_axil_araddr = address;
+        top.s_axil_wdata = data;
+        top.s_axil_wstrb = 15;
+        top.s_axil_bready = top.s_axil_rready = 1;
+    }
+    bool taken() const { return top.s_axil_awready || top.s_axil_arready; }
+    bool confirmed() const { return top.s_axil_bvalid; }
+    bool answered() const { return top.s_axil_rvalid; }
+    bool failed() const { return confirmed() ? top.s_axil_bresp : top.s_axil_rresp; }
+    uint64_t word() const { return top.s_axil_rdata; }
+#endif
+
     void settle() {
         top.clk = 0;
         eval();

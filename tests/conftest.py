@@ -15,9 +15,9 @@ from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import schedule
 from deltaloom.compiler.target import GENERIC
 from deltaloom.hw.accelerator import Accelerator
-from deltaloom.sim import cycles, golden, pysim
+from deltaloom.sim import cycles, golden, pysim, transactions
 from deltaloom.sim.result import compare, stimulus_of
-from deltaloom.sim.sequences import random_sequences
+from deltaloom.sim.sequences import random_sequences, random_states
 from deltaloom.sim.stimulus import Ports, random_stalls
 
 
@@ -63,21 +63,48 @@ def make_attention(form, causal, *, inputs=3, size=5, values=7, max_steps=12, mo
     return quantize(network, rng.normal(size=(4, max_steps, inputs)), recipe)
 
 
-def make_case(network, lanes, *, lengths=(5, 3, 1, 1, 2, 7), seed=0, stall=0.0, target=GENERIC):
-    """Sequences, what golden and cycle model make of them, and the stimulus for the hardware."""
+def make_case(
+    network,
+    lanes,
+    *,
+    lengths=(5, 3, 1, 1, 2, 7),
+    seed=0,
+    stall=0.0,
+    target=GENERIC,
+    registers=False,
+):
+    """Sequences, what golden and cycle model make of them, and the stimulus for the hardware.
+
+    With registers, some sequences start from random states and some leave theirs.
+    """
     rng = np.random.default_rng(seed)
-    folded = schedule(network, lanes, target)
+    folded = schedule(network, lanes, target, registers=registers)
     sequences = random_sequences(network, rng, tuple(lengths))
     lengths = [len(sequence) for sequence in sequences]
-    run = golden.run(network, sequences, trace=True)
+    states = random_states(network, rng, len(sequences)) if registers else None
+    run = golden.run(network, sequences, states, trace=True)
     waits = []
     if stall:
         counts = (sum(s.size for s in sequences), sum(o.size for o in run.outputs))
         waits = [random_stalls(rng, count, stall) for count in counts]
+    requests = None
+    if registers:
+        read = rng.random(len(sequences)) < 0.6
+        requests = transactions.plan(network, sequences, run, states, read)
     stimulus = stimulus_of(sequences, run.outputs, *waits)
     predicted = cycles.predict(
-        network, folded, run.traces, lengths, gaps=stimulus.gaps, stalls=stimulus.stalls
+        network,
+        folded,
+        run.traces,
+        lengths,
+        gaps=stimulus.gaps,
+        stalls=stimulus.stalls,
+        states=states,
+        transactions=requests,
     )
+    if registers:
+        requests = transactions.with_counters(requests, network, run, lengths, predicted.busy)
+        stimulus = replace(stimulus, transactions=requests)
     return SimpleNamespace(
         network=network,
         schedule=folded,
@@ -91,14 +118,21 @@ def make_case(network, lanes, *, lengths=(5, 3, 1, 1, 2, 7), seed=0, stall=0.0, 
 def build(case):
     """The accelerator of a case and its ports."""
     design = Accelerator(case.network, case.schedule)
-    return design, Ports(len(design.s_axis_tdata), len(design.m_axis_tdata))
+    address_bits = len(design.s_axil_awaddr) if case.schedule.registers else 0
+    return design, Ports(len(design.s_axis_tdata), len(design.m_axis_tdata), address_bits)
 
 
 def check_case(case, simulator=None):
     """Raise MismatchError unless the hardware equals its models; returns the capture."""
     simulator = simulator or pysim.build(*build(case))
     capture = simulator.run(case.stimulus)
-    compare(capture, case.run.outputs, case.predicted, simulator.name)
+    compare(
+        capture,
+        case.run.outputs,
+        case.predicted,
+        simulator.name,
+        transactions=case.stimulus.transactions,
+    )
     return capture
 
 

@@ -13,7 +13,7 @@ import deltaloom as dl
 from deltaloom import project
 from deltaloom.boards import flow
 from deltaloom.boards.report import Cells, Report
-from deltaloom.sim import golden, tools
+from deltaloom.sim import golden, testbench, tools
 
 
 @pytest.fixture(scope="module")
@@ -277,3 +277,79 @@ def test_regress_compiled(design, simulator):
     except dl.ToolMissingError as error:
         pytest.skip(str(error))
     assert design.regress([simulator]).simulators == (simulator,)
+
+
+@pytest.fixture(scope="module")
+def loading():
+    """A design with registers, and sequences."""
+    torch.manual_seed(0)
+    x = np.random.default_rng(2).normal(size=(3, 6, 3))
+    model = dl.quantize(torch.nn.LSTM(3, 4, batch_first=True), x, dl.Recipe(skip="delta"))
+    return dl.generate(model, lanes=4, registers=True), x
+
+
+def test_states_go_through_registers(loading):
+    """Saved, used for another sequence, and restored."""
+    design, x = loading
+    whole = design.simulate(x, "pysim", states={})
+    first = design.simulate(x[:, :2], "pysim", states={})
+    design.simulate(x[::-1], "pysim", states=first.states)
+    second = design.simulate(x[:, 2:], "pysim", states=first.states)
+    np.testing.assert_array_equal(
+        np.concatenate([first.integers, second.integers], axis=1), whole.integers
+    )
+    model = design.model.run(x)
+    for name, values in model.states["lstm.0"].items():
+        np.testing.assert_array_equal(whole.states["lstm.0"][name], values)
+    assert whole.total_cycles > design.simulate(x, "model").total_cycles
+
+
+def test_given_states_that_saturate_are_counted(loading):
+    design, x = loading
+    states = {"lstm.0": {"c": np.full((3, 4), 1e6)}}
+    run = design.simulate(x, "model", states=states)
+    assert run.saturated["lstm.0"]["given c"] == 12
+
+
+def test_a_design_without_registers_loads_no_states(loading):
+    design, x = loading
+    plain = dl.generate(design.model, lanes=4)
+    for states in ({}, {"lstm.0": {}}):
+        with pytest.raises(dl.UnsupportedError, match="generate it with registers=True"):
+            plain.simulate(x, states=states)
+    assert plain.manifest()["registers"] is None
+    assert "s_axil" not in plain.verilog
+
+
+def test_registers_are_regressed(loading):
+    design, _ = loading
+    assert design.regress(["pysim"]).sequences == 6
+
+
+def test_a_folder_with_registers(loading, tmp_path):
+    design, _ = loading
+    folder = design.write(tmp_path / "d")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["registers"] == design.addresses.describe()
+    assert dl.open_design(folder).verilog == design.verilog
+
+
+@pytest.mark.slow
+def test_the_testbench_of_a_design_with_registers(loading, tmp_path):
+    design, _ = loading
+    folder = design.write(tmp_path / "d")
+    assert len(testbench.run(folder / "testbench", "verilator").tests) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("simulator", ["cxxrtl", "verilator"])
+def test_registers_in_compiled_simulators(loading, simulator):
+    design, x = loading
+    assert design.regress([simulator]).sequences == 6
+    states = {"lstm.0": {"h": np.full((3, 4), -0.25)}}
+    assert design.simulate(x, simulator, states=states).simulator == simulator
+
+
+def test_registers_of_a_board_are_refused(model):
+    with pytest.raises(dl.UnsupportedError, match="Registers are for designs without a board"):
+        dl.generate(model, "ulx3s_25f", registers=True)

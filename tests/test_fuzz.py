@@ -121,6 +121,7 @@ def runs(draw):
         "stall": draw(st.sampled_from([0.0, 0.2, 0.6])),
         "target": Target(draw(st.booleans()), draw(st.booleans())),
         "seed": draw(st.integers(0, 1 << 20)),
+        "registers": draw(st.booleans()),
     }
 
 
@@ -135,7 +136,8 @@ def case_of(integer_network, make_run):
             layer.name: min(count, most_useful_lanes(layer) + 2)
             for layer, count in zip(network.computing, run["lanes"], strict=False)
         }
-        options = {name: run[name] for name in ("lengths", "stall", "target", "seed")}
+        names = ("lengths", "stall", "target", "seed", "registers")
+        options = {name: run[name] for name in names}
         return make_run(network, lanes, **options)
 
     return case_of
