@@ -123,7 +123,9 @@ def columns(part: Sentences) -> list[np.ndarray]:
     return [words[:, None].astype(np.float64) for words, _ in part]
 
 
-def measure(form: str, parts: tuple[Sentences, Sentences, Sentences]) -> Result:
+def measure(
+    form: str, parts: tuple[Sentences, Sentences, Sentences], simulator: str | None = None
+) -> Result:
     """Train a network in both ways, and run the hardware on some sentences of the test part."""
     training, validation, test = parts
     labels = np.array([label for _, label in test])
@@ -137,7 +139,8 @@ def measure(form: str, parts: tuple[Sentences, Sentences, Sentences]) -> Result:
     train(prepared, training, validation, MORE_EPOCHS, 1e-3)
     quantized = dl.quantize(prepared)
     design = dl.generate(quantized, lanes=16)
-    run = design.simulate(columns(test[:SAMPLE]))  # raises if one bit or cycle is not the model's
+    # Raises if one bit or cycle is not the model's.
+    run = design.simulate(columns(test[:SAMPLE]), simulator)
     words = sum(len(words) for words, _ in test[:SAMPLE])
     return Result(
         form,
