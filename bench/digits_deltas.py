@@ -31,7 +31,7 @@ LOST = 0.5
 
 
 def tuning(cell: str) -> FineTuning:
-    return FineTuning(epochs=40, rise=0.3, penalty=PENALTIES[cell], distillation=2.0)
+    return FineTuning(epochs=28, rise=0.3, penalty=PENALTIES[cell], distillation=2.0)
 
 
 def recipe(cell: str) -> dl.Recipe:
