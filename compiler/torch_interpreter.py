@@ -1,6 +1,7 @@
 """Interprets a traced torch module with streams in place of tensors."""
 
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,11 @@ from .axes import FRAME, PLANES, AxisOrderError, axes_text
 from .builder import Builder
 from .errors import UnsupportedError
 from .network import Network
-from .nn import ConvLSTM
 from .stream_operations import Context, multiply
 from .tensors import Stream
 from .torch_arrays import as_array
 from .torch_functions import FUNCTIONS, HANDLERS, INPLACE
-from .torch_layers import RECURRENT
-from .torch_modules import IDENTITIES, MODULES
+from .torch_modules import IDENTITIES, Handler, modules
 from .torch_values import Recurrence, as_stream
 from .wiring import INPUT
 
@@ -40,7 +39,7 @@ def path_of(target: str, module: nn.Module) -> str:
     """A module's path as its user sees it."""
     path = target.removeprefix("module").removeprefix(".")
     return path or next(
-        (kind.__name__.lower() for kind in MODULES if isinstance(module, kind)),
+        (kind.__name__.lower() for kind in modules() if isinstance(module, kind)),
         type(module).__name__,
     )
 
@@ -70,6 +69,7 @@ class Interpreter:
         self.root = root
         self.axes = axes
         self.builder = Builder(max_steps)
+        self.modules: Mapping[type[nn.Module], Handler] = modules()
         self.names: dict[int, str] = {}
         self.called: set[str] = set()
         self.values: dict[fx.Node, Any] = {}
@@ -105,7 +105,7 @@ class Interpreter:
 
     def _output(self, value: Any) -> Followed:
         user = self.root.get_submodule("module")
-        if isinstance(value, Recurrence) and is_plain(user, *RECURRENT, ConvLSTM, nn.Sequential):
+        if isinstance(value, Recurrence) and is_plain(user, *self.modules, nn.Sequential):
             value = value.output
         name = type(user).__name__
         if isinstance(value, tuple | list | dict):
@@ -138,7 +138,7 @@ class Interpreter:
         value, *args = args if args else [kwargs.pop("input", kwargs.pop("x", None))]
         if is_plain(module, *IDENTITIES):
             return value
-        kind = next((kind for kind in MODULES if is_plain(module, kind)), None)
+        kind = next((kind for kind in self.modules if is_plain(module, kind)), None)
         if kind is None:
             raise UnsupportedError(f"{subject} is not supported; supported are {SUPPORTED}")
         stream = as_stream(value, subject)
@@ -147,7 +147,7 @@ class Interpreter:
         if any(True for _ in module.parameters()):
             self._called_once(path, subject)
         context = Context(subject, path, self.builder)
-        return self._follow(MODULES[kind], context, module, stream, *args, **kwargs)
+        return self._follow(self.modules[kind], context, module, stream, *args, **kwargs)
 
     def _operation(self, node: fx.Node, args: Any, kwargs: dict[str, Any]) -> Any:
         """A function, or a tensor's method."""

@@ -1,5 +1,6 @@
 """Recurrent modules of torch: which row is which gate, and which biases add."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from .torch_indexing import LAST_STEP
 from .torch_values import CellState, InitialState, Recurrence
 from .torch_variants import VARIANTS, variant_layer
 
-__all__ = ["RECURRENT", "apply_recurrent", "is_zero"]
+__all__ = ["RECURRENT", "apply_recurrent", "is_zero", "stacked"]
 
 RECURRENT: tuple[type[nn.Module], ...] = (nn.RNN, nn.LSTM, nn.GRU, *VARIANTS)
 SUFFIXES = ("", "_reverse")
@@ -43,33 +44,56 @@ def apply_recurrent(
     if not is_zero(start):
         raise context.refusal("is given an initial state", "a start from zeros")
     axes = BATCH_FIRST if module.batch_first else TIME_FIRST
+    suffixes = SUFFIXES[: 1 + module.bidirectional]
+    layers = [
+        [_layer(module, context.stem, index, suffix) for suffix in suffixes]
+        for index in range(module.num_layers)
+    ]
+    plain = ("h", "c") if isinstance(module, nn.LSTM) else ("h",)
+    return stacked(context, stream, axes, layers, getattr(module, "states", plain))
+
+
+def stacked(
+    context: Context,
+    stream: Stream,
+    axes: tuple[str, ...],
+    layers: Sequence[Sequence[Layer]],
+    states: Sequence[str],
+) -> Recurrence:
+    """Layers one after the other, each with one or two directions.
+
+    Parameters
+    ----------
+    axes : tuple of str
+        In which order they read a tensor.
+    layers : sequence of sequence of Layer
+        Without sources; by layer, the forward one first.
+    states : sequence of str
+        Of the cell; ``h`` is the output.
+    """
     if stream.axes != axes:
         error = AxisOrderError if {*stream.axes, "features"} == set(axes) else UnsupportedError
         raise error(
-            f"{context.subject} has batch_first={module.batch_first} and reads {axes_text(axes)}, "
+            f"{context.subject} has batch_first={axes == BATCH_FIRST} and reads {axes_text(axes)}, "
             f"but its input has axes {axes_text(stream.axes)}"
         )
     path, builder = context.stem, context.builder
-    suffixes = SUFFIXES[: 1 + module.bidirectional]
     (source,) = stream.parts
-    finals, size = [], 0
-    for index in range(module.num_layers):
-        layers = [_layer(module, path, index, suffix) for suffix in suffixes]
-        outputs, ends = directions(context, source, layers, [bool(s) for s in suffixes])
+    finals: list[str] = []
+    for index, ways in enumerate(layers):
+        outputs, ends = directions(context, source, ways, [False, True][: len(ways)])
         finals += [last_of(context, name, LAST_STEP) for name in ends]
-        (source, *more), size = outputs, layers[0].output_size
+        source, *more = outputs
         if more:
             name = builder.fresh(f"{path}.{index}.both")
             source = builder.add(Concatenate(name, sources=outputs))
-    batch = stream.size("batch")
+    size = layers[-1][0].output_size
     stack = "stack" if len(finals) > 1 else "one"
-    hidden = Stream(tuple(finals), (stack, "batch", "features"), (len(finals), batch, size))
-    plain = ("h", "c") if isinstance(module, nn.LSTM) else ("h",)
-    states = tuple(
-        hidden if name == "h" else CellState(path) for name in getattr(module, "states", plain)
-    )
-    output = stream.with_features(source, len(suffixes) * size)
-    return Recurrence(output, states if states[1:] else states[0])
+    sizes = (len(finals), stream.size("batch"), size)
+    hidden = Stream(tuple(finals), (stack, "batch", "features"), sizes)
+    found = tuple(hidden if name == "h" else CellState(path) for name in states)
+    output = stream.with_features(source, len(layers[-1]) * size)
+    return Recurrence(output, found if found[1:] else found[0])
 
 
 def _layer(module: nn.RNNBase | RecurrentStack, path: str, index: int, suffix: str) -> Layer:

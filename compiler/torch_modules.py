@@ -1,11 +1,12 @@
 """Modules of torch on streams, by class."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from torch import nn
 
+from .brevitas_modules import brevitas_modules
 from .errors import UnsupportedError
 from .nn import ConvLSTM
 from .stream_operations import Context, activate, convolve, embed, multiply, normalise, pool, scale
@@ -17,7 +18,7 @@ from .torch_layers import RECURRENT, apply_recurrent
 from .torch_shapes import flatten
 from .torch_values import Recurrence
 
-__all__ = ["IDENTITIES", "MODULES", "Handler"]
+__all__ = ["IDENTITIES", "Handler", "modules"]
 
 Handler = Callable[..., Any]
 """Takes the context, whose stem is the module's path, the module, a stream, further arguments."""
@@ -156,3 +157,8 @@ MODULES: dict[type[nn.Module], Handler] = {
     nn.Softmax: soft,
     nn.LogSoftmax: soft,
 }
+
+
+def modules() -> Mapping[type[nn.Module], Handler]:
+    """Handlers by class."""
+    return MODULES | brevitas_modules()

@@ -49,7 +49,43 @@ def _gate_formats(layer: Layer, affine: Affine, recipe: Recipe) -> dict[str, Wei
             f"the same kind of scale, not {' and '.join(sorted(kinds))}: they share an accumulator"
         )
     gate = _Gate(layer, keys, recipe)
+    if any(key in layer.steps for key in keys):
+        return _kept_formats(layer, gate, kinds == {"real"})
     return gate.formats(gate.best_multiplier() if kinds == {"real"} else UNIT_MULTIPLIER)
+
+
+def _kept_formats(layer: Layer, gate: "_Gate", real: bool) -> dict[str, WeightFormat]:
+    """Formats of a gate some of whose weights are integers already, which stay as they are.
+
+    A scale that is no power of two is rounded to the 16 bits of a real scale's mantissa.
+    """
+    steps = {key: layer.steps[key] for key in gate.values if key in layer.steps}
+    for key, step in steps.items():
+        if not real and math.frexp(step)[0] != 0.5:
+            raise DeltaloomError(
+                f"Weights {layer.name}.{key} are integers with the scale {step:.6g}, no power of "
+                f"two: a recipe with scale = 'real' keeps them"
+            )
+    multipliers = {mantissa(step, up=False) for step in steps.values()}
+    if len(multipliers) > 1:
+        raise DeltaloomError(
+            f"Weights {', '.join(f'{layer.name}.{key}' for key in steps)} share an accumulator and "
+            f"must have scales that are a power of two apart, not "
+            f"{', '.join(f'{step:.6g}' for step in steps.values())}"
+        )
+    (multiplier,) = multipliers
+    formats = gate.formats(multiplier)
+    for key, step in steps.items():
+        frac = round(math.log2(multiplier / UNIT_MULTIPLIER / step))
+        formats[key] = format = WeightFormat(gate.encodings[key], frac, multiplier)
+        integers = np.rint(gate.values[key] / step)
+        if not np.array_equal(format.quantize(gate.values[key]), integers):
+            raise DeltaloomError(
+                f"Weights {layer.name}.{key} are integers from {integers.min():.0f} to "
+                f"{integers.max():.0f} with the scale {step:.6g}, which {format.encoding} does not "
+                f"hold: give them as many bits as they have"
+            )
+    return formats
 
 
 class _Gate:

@@ -52,7 +52,8 @@ def quantize_weights(
     for _, affine in layer.graph.of(Affine):
         for path in affine.paths:
             key = affine.key(path)
-            generator = recipe.weight_generator(layer.name, key)
+            kept = key in layer.steps  # integers already, whatever rounding is asked for
+            generator = None if kept else recipe.weight_generator(layer.name, key)
             weights[key] = formats[key].quantize(layer.parameters[key], generator)
         frac = max(formats[affine.key(p)].frac + operands[p.name].frac for p in affine.paths)
         multiplier = formats[affine.key(affine.paths[0])].multiplier

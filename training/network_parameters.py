@@ -67,6 +67,6 @@ class NetworkParameters(nn.Module):
 def with_parameters(layer: Layer, values: dict[str, Tensor]) -> Layer:
     """A cell with other parameters."""
     arrays = {name: tensor.detach().double().numpy() for name, tensor in values.items()}
-    found = replace(layer, parameters=arrays)
+    found = replace(layer, parameters=arrays, steps={})
     found.check()
     return found
