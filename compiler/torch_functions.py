@@ -23,6 +23,7 @@ from .stream_operations import (
 )
 from .tensors import Probabilities, Stream
 from .torch_arrays import as_array
+from .torch_attention import scaled_dot_product_attention
 from .torch_shapes import SHAPES
 from .torch_values import Largest, Nothing, as_stream
 
@@ -35,6 +36,7 @@ FUNCTIONS: dict[Any, str] = {  # by the name of the tensor method that does the 
     functional.linear: "linear",
     functional.log_softmax: "softmax",
     functional.relu: "relu",
+    functional.scaled_dot_product_attention: "scaled_dot_product_attention",
     functional.sigmoid: "sigmoid",
     functional.softmax: "softmax",
     functional.tanh: "tanh",
@@ -231,6 +233,7 @@ HANDLERS: dict[str, Callable[..., Any]] = {
     "amax": amax,
     "argmax": argmax,
     "cat": cat,
+    "scaled_dot_product_attention": scaled_dot_product_attention,
     "div": divided,
     "dropout": dropout,
     "flip": flipped,

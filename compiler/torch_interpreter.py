@@ -35,6 +35,12 @@ def is_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
     return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in kinds)
 
 
+def first_of(kwargs: dict[str, Any]) -> Any:
+    """The first argument, which is taken away where it is given by name."""
+    name = next((name for name in ("input", "x", "query", "tensors") if name in kwargs), "")
+    return kwargs.pop(name, None)
+
+
 def path_of(target: str, module: nn.Module) -> str:
     """A module's path as its user sees it."""
     path = target.removeprefix("module").removeprefix(".")
@@ -135,7 +141,7 @@ class Interpreter:
         module = self.root.get_submodule(str(node.target))
         path = path_of(str(node.target), module)
         subject = f"Module {path} ({type(module).__name__})"
-        value, *args = args if args else [kwargs.pop("input", kwargs.pop("x", None))]
+        value, *args = args if args else [first_of(kwargs)]
         if is_plain(module, *IDENTITIES):
             return value
         kind = next((kind for kind in self.modules if is_plain(module, kind)), None)
@@ -160,7 +166,7 @@ class Interpreter:
             return self._linear(subject, *args, **kwargs)
         if handler is None:
             raise UnsupportedError(f"{subject} is not supported; supported are {SUPPORTED}")
-        value, *args = args if args else [kwargs.pop("input", kwargs.pop("tensors", None))]
+        value, *args = args if args else [first_of(kwargs)]
         if operation in INPLACE or kwargs.get("inplace", False):
             self._changes(as_stream(value, subject), subject)
         return self._follow(handler, Context(subject, name, self.builder), value, *args, **kwargs)

@@ -8,10 +8,11 @@ from torch import nn
 
 from .brevitas_modules import brevitas_modules
 from .errors import UnsupportedError
-from .nn import ConvLSTM
+from .nn import Attention, ConvLSTM
 from .stream_operations import Context, activate, convolve, embed, multiply, normalise, pool, scale
 from .tensors import Stream
 from .torch_arrays import as_array
+from .torch_attention import apply_attention
 from .torch_frames import apply_conv_lstm
 from .torch_functions import softmax
 from .torch_layers import RECURRENT, apply_recurrent
@@ -143,6 +144,7 @@ def soft(context: Context, module: Any, stream: Stream) -> Any:
 MODULES: dict[type[nn.Module], Handler] = {
     **dict.fromkeys(RECURRENT, recurrent),
     ConvLSTM: frames,
+    Attention: apply_attention,
     nn.Linear: linear,
     nn.Conv1d: convolution,
     nn.Embedding: embedding,

@@ -1,5 +1,6 @@
-"""Torch modules of the recurrent cells that torch lacks."""
+"""Torch modules of the recurrent cells that torch lacks, and of attention."""
 
+from .attention import Attention
 from .conv_lstm import ConvLSTM
 from .gru import LiGRU, ResetBeforeGRU
 from .layer_norm_lstm import LayerNormLSTM
@@ -8,6 +9,7 @@ from .sru import SRU
 
 __all__ = [
     "SRU",
+    "Attention",
     "ConvLSTM",
     "CoupledLSTM",
     "LayerNormLSTM",
