@@ -137,7 +137,7 @@ class Masked(nn.Module):
     [
         (Masked(dropout_p=0.5), r"is called with dropout_p=0\.5 and drops at inference too"),
         (Masked(enable_gqa=True), "has enable_gqa=True; supported is one head"),
-        (Masked(attn_mask=True), "is given attn_mask; supported is is_causal alone"),
+        (Masked(attn_mask=torch.zeros(4, 4)), "is given attn_mask; supported is is_causal alone"),
     ],
 )
 def test_refused_options(module, sentence):
