@@ -1,23 +1,26 @@
 """A forward pass through a network in integers: layer after layer, each a function of tensors."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..compiler.attention import Attention
 from ..compiler.integer import IntegerLayer, Skip
+from ..compiler.integer_attention import IntegerAttention
 from ..compiler.network import Embedding, Layer
 from ..compiler.quantize import Plan, quantize_layer, quantize_stream_layer
 from ..compiler.recipe import Recipe
 from ..compiler.streams import StreamLayer
 from ..compiler.wiring import INPUT, sources_of
+from .attention import run_attention
 from .layer import LayerOutput, run_layer
 from .network_parameters import NetworkParameters, with_parameters
 from .parameters import StepOf
 from .ranges import step_positions
-from .rounding import round_values
+from .rounding import round_values, straight_weights
 from .streams import look_up, run_stream_layer
 
 __all__ = ["Pass", "run_network"]
@@ -74,6 +77,8 @@ def run_network(
             integer, output = run.cell(layer, *taken[0])
             found.layers[layer.name], found.outputs[layer.name] = integer, output
             found.streams[layer.name] = output.values, taken[0][1]
+        elif isinstance(layer, Attention):
+            found.streams[layer.name] = run.attention(layer, taken), taken[0][1]
         else:
             found.streams[layer.name] = run.stream(layer, [v for v, _ in taken], taken[0][1], dtype)
     return found
@@ -114,6 +119,19 @@ class _Run:
             table = round_values(self.parameters.table(layer), format, dtype, step)
             return look_up(layer, table, values[0], lengths), lengths
         return run_stream_layer(quantize_stream_layer(layer, self.plan), values, lengths, step)
+
+    def attention(self, layer: Attention, taken: Sequence[tuple[Tensor, np.ndarray]]) -> Tensor:
+        latent, energies = self.parameters.energies(layer), None
+        if latent is not None:
+            layer = replace(layer, energies=latent.detach().double().numpy())
+        integer = quantize_stream_layer(layer, self.plan)
+        assert isinstance(integer, IntegerAttention)
+        values, lengths = [v for v, _ in taken], [n for _, n in taken]
+        if latent is not None and integer.energy is not None and integer.energies is not None:
+            rounded = torch.from_numpy(integer.energy.dequantize(integer.energies))
+            energies = straight_weights(latent, rounded.to(values[0].dtype), integer.energy)
+        step = self.step((layer.name, "stream", ""))
+        return run_attention(integer, values, lengths, energies, step)
 
     def _steps(self, layer: IntegerLayer) -> dict[int, Tensor]:
         """By position of a rescale node: its step's exponent, the mean where several share it."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ..compiler.network import Embedding, Layer, Network
+from ..compiler.network import Attention, Embedding, Layer, Network, StreamLayer
 from ..compiler.quantize import Plan
 from .parameters import Latent, LayerParameters, StepOf
 from .tree import find, place
@@ -14,7 +14,7 @@ __all__ = ["NetworkParameters", "with_parameters"]
 
 
 class NetworkParameters(nn.Module):
-    """Those of cells, as :class:`LayerParameters` has them, and ``table`` of each embedding.
+    """Those of cells, as :class:`LayerParameters` has them; ``table`` and ``energies`` of others.
 
     Parameters
     ----------
@@ -32,6 +32,8 @@ class NetworkParameters(nn.Module):
                 place(self, layer.name, LayerParameters(layer, dtype, formats))
             elif isinstance(layer, Embedding):
                 place(self, f"{layer.name}.table", Latent(layer.table, dtype))
+            elif isinstance(layer, Attention) and layer.energies is not None:
+                place(self, f"{layer.name}.energies", Latent(layer.energies, dtype))
 
     def of(self, layer: Layer) -> LayerParameters:
         """Those of a cell."""
@@ -45,23 +47,31 @@ class NetworkParameters(nn.Module):
         assert isinstance(found, Latent)
         return found.value
 
+    def energies(self, layer: Attention) -> Tensor | None:
+        """The energies of additive attention, (features,); None in other forms."""
+        if layer.energies is None:
+            return None
+        found = find(self, f"{layer.name}.energies")
+        assert isinstance(found, Latent)
+        return found.value
+
     @torch.no_grad()
     def network(self, plan: Plan, step: StepOf) -> Network:
         """The float network of a plan with what the parameters are now."""
 
-        def part(layer: Layer) -> Layer:
-            return with_parameters(layer, self.of(layer)(plan.cells[layer.name], step))
+        def part(layer: Layer | StreamLayer) -> Layer | StreamLayer:
+            match layer:
+                case Layer():
+                    return with_parameters(layer, self.of(layer)(plan.cells[layer.name], step))
+                case Embedding():
+                    return replace(layer, table=self.table(layer).double().numpy())
+                case Attention():
+                    energies = self.energies(layer)
+                    found = None if energies is None else energies.double().numpy()
+                    return replace(layer, energies=found)
+            return layer
 
-        return Network(
-            tuple(
-                part(layer)
-                if isinstance(layer, Layer)
-                else replace(layer, table=self.table(layer).double().numpy())
-                if isinstance(layer, Embedding)
-                else layer
-                for layer in plan.network.layers
-            )
-        )
+        return Network(tuple(part(layer) for layer in plan.network.layers))
 
 
 def with_parameters(layer: Layer, values: dict[str, Tensor]) -> Layer:
