@@ -5,7 +5,7 @@ from .check_rules import check_array, check_format, require
 from .exact import MAX_EXACT, Interval
 from .graph import Affine, Constant, State
 from .integer import IntegerLayer, IntegerNetwork
-from .product_checks import check_accumulator, check_path, check_theta
+from .product_checks import check_accumulator, check_kept, check_path, check_theta
 from .shape_checks import MAX_SIZE, check_shape
 from .stage_checks import check_stages
 from .stream_checks import check_streams
@@ -43,6 +43,7 @@ def check_layer(layer: IntegerLayer) -> None:
             check_path(layer, affine, path)
     check_stages(layer)
     check_theta(layer)
+    check_kept(layer)
     check_names("weights", layer, {a.key(p) for a in affines for p in a.paths}, set(layer.weights))
     check_names("biases", layer, {a.name for a in affines}, set(layer.biases))
     constants = {node.name for _, node in graph.of(Constant)}

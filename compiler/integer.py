@@ -30,6 +30,7 @@ from .wiring import (
 __all__ = [
     "MAX_ACCUMULATOR",
     "MAX_ALIGNMENT",
+    "MAX_SELECTED",
     "IntegerLayer",
     "IntegerNetwork",
     "Operand",
@@ -44,17 +45,29 @@ MAX_ALIGNMENT = 31
 """The longest left shift that aligns two paths of a gate."""
 
 
+MAX_SELECTED = 64
+"""The most elements of a vector that are selected from more; each has a register of its own."""
+
+
 class Skip(Enum):
     """Which columns of a matrix-vector product are left out.
 
     ``NONE``: no column. ``ZERO``: columns whose element is zero; exact. ``DELTA``: columns whose
     element differs by less than theta from the value last used (Neil et al. 2017); exact with a
-    theta of zero, which leaves out unchanged elements only.
+    theta of zero, which leaves out unchanged elements only. ``TOP_K``: all but a fixed number of
+    columns, those whose elements differ most from the value last used, the first of equal ones
+    (PeakEngine); how long a timestep takes does not depend on the data.
     """
 
     NONE = "none"
     ZERO = "zero"
     DELTA = "delta"
+    TOP_K = "top_k"
+
+    @property
+    def differs(self) -> bool:
+        """Whether columns are multiplied with differences, and their sums kept."""
+        return self in (Skip.DELTA, Skip.TOP_K)
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,8 @@ class Operand:
         Least difference, in units of the last place, that is not skipped in ``DELTA`` mode.
     convolution : Convolution, optional
         The windows in which it is multiplied, if it is a frame.
+    kept : int, optional
+        Elements that are multiplied in each timestep, in ``TOP_K`` mode.
     """
 
     name: str
@@ -88,6 +103,12 @@ class Operand:
     format: Format
     theta: int
     convolution: Convolution | None = None
+    kept: int | None = None
+
+    @property
+    def selected(self) -> int:
+        """How many elements are chosen from all once these are known; 0 if none has to be."""
+        return 0 if self.kept in (None, self.size) else self.kept  # type: ignore[return-value]
 
     @property
     def channels(self) -> int:
@@ -142,6 +163,8 @@ class IntegerLayer:
         By operand name; missing means zero.
     initial : mapping of str to numpy.ndarray
         Int64 (size,) by state: what a sequence starts from; missing means zero.
+    kept : mapping of str to int
+        By operand, in ``TOP_K`` mode: elements that are multiplied in each timestep.
     """
 
     name: str
@@ -155,6 +178,7 @@ class IntegerLayer:
     theta: Mapping[str, int]
     sources: tuple[str, ...] = ()
     initial: Mapping[str, np.ndarray] = field(default_factory=dict)
+    kept: Mapping[str, int] = field(default_factory=dict)
 
     def initial_state(self, state: State) -> np.ndarray:
         """What every sequence starts from, unless a caller says otherwise; int64 (size,)."""
@@ -216,6 +240,7 @@ class IntegerLayer:
                     format=self._format(path.operand),
                     theta=int(self.theta.get(name, 0)),
                     convolution=path.convolution,
+                    kept=self.kept.get(name) if self.skip is Skip.TOP_K else None,
                 )
                 assert found.setdefault(name, operand) == operand, f"{name} in two formats"
         return tuple(sorted(found.values(), key=lambda operand: operand.source))

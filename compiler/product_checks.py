@@ -4,9 +4,9 @@ import numpy as np
 
 from .check_rules import NAME, check_array, check_format, require
 from .graph import Affine, Constant, Input, Path, Rescale, State
-from .integer import MAX_ACCUMULATOR, MAX_ALIGNMENT, IntegerLayer, Skip
+from .integer import MAX_ACCUMULATOR, MAX_ALIGNMENT, MAX_SELECTED, IntegerLayer, Skip
 
-__all__ = ["check_accumulator", "check_path", "check_theta"]
+__all__ = ["check_accumulator", "check_kept", "check_path", "check_theta"]
 
 MAX_PARAMETER = 16
 
@@ -46,6 +46,27 @@ def check_theta(layer: IntegerLayer) -> None:
         require(0 <= theta < 1 << widths[name], f"{what} must be below its range, not {theta}")
         exact = theta == 0 or layer.skip is Skip.DELTA
         require(exact, f"{what} must be 0 with skip {layer.skip.value}")
+
+
+def check_kept(layer: IntegerLayer) -> None:
+    """How many elements of each operand are multiplied, where that is fixed."""
+    what = f"Kept elements of {layer.name}"
+    if layer.skip is not Skip.TOP_K:
+        require(not layer.kept, f"{what} must be left out with skip {layer.skip.value}")
+        return
+    require(not layer.convolutional, f"Layer {layer.name} must not skip top_k, as it convolves")
+    sizes = {operand.name: operand.size for operand in layer.operands}
+    require(
+        set(layer.kept) == set(sizes),
+        f"{what} must name its operands, which are {sorted(sizes)}, not {sorted(layer.kept)}",
+    )
+    for name, count in layer.kept.items():
+        size = sizes[name]
+        require(
+            count == size or 1 <= count <= min(size, MAX_SELECTED),
+            f"{what}.{name} must be {size}, which are all, or from 1 to "
+            f"{min(size, MAX_SELECTED)}, not {count}",
+        )
 
 
 def check_accumulator(layer: IntegerLayer, affine: Affine) -> None:

@@ -160,6 +160,11 @@ def quantize_layer(layer: Layer, formats: LayerFormats, recipe: Recipe) -> Integ
     check_sums(layer, formats, parameters)
     tables = fit_tables(layer, formats, recipe)
     graph = legalise(layer, formats, parameters, tables)
+    sizes = {
+        path.name: layer.graph.nodes[path.operand].size
+        for _, affine in layer.graph.of(Affine)
+        for path in affine.paths
+    }
     return IntegerLayer(
         name=layer.name,
         cell=layer.cell,
@@ -168,6 +173,10 @@ def quantize_layer(layer: Layer, formats: LayerFormats, recipe: Recipe) -> Integ
         biases=parameters.biases,
         tables={node.name: tables[node.name] for node in graph.nodes if node.table is not None},
         skip=Skip(recipe.skip),
+        kept={
+            operand: recipe.kept_of(layer.name, operand, sizes[operand])
+            for operand in (sorted(formats.operands) if recipe.skip == Skip.TOP_K.value else ())
+        },
         constants={
             node.name: formats.elementwise[node.name].quantize(layer.parameters[node.name])
             for _, node in graph.of(Constant)

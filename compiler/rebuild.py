@@ -125,6 +125,8 @@ def rebuild_layer(
     keys |= {"nodes", "next_states", "output"}
     if isinstance(entry, dict) and "initial" in entry:
         keys.add("initial")
+    if isinstance(entry, dict) and "kept" in entry:
+        keys.add("kept")
     values = record(entry, f"Layer {index}", keys)
     name = text(values["name"], f"Name of layer {index}")
     what = f"Layer {name}"
@@ -164,6 +166,12 @@ def rebuild_layer(
             for operand, theta in mapping(values["theta"], f"Thresholds of {what}").items()
         },
         sources=rebuild_sources(values["sources"], what),
+        kept={
+            operand: integer(count, f"Kept elements of {what}")
+            for operand, count in mapping(
+                values.get("kept", {}), f"Kept elements of {what}"
+            ).items()
+        },
         initial={
             state: take(f"layer.{index}.{state}.initial")
             for state in rebuild_initial(values.get("initial", []), nodes, what)

@@ -28,10 +28,16 @@ class Recipe:
     activations : str
         ``int2`` to ``int16``: width of the inputs of matrix-vector products.
     skip : str
-        Columns that are left out: ``none``, ``zero`` (exact) or ``delta`` (Neil et al. 2017).
+        Columns that are left out: ``none``, ``zero`` (exact), ``delta`` (Neil et al. 2017) or
+        ``top_k`` (PeakEngine): all but the ``k`` whose elements changed most, so that every
+        timestep takes the same time.
     theta : int or mapping of layer to mapping of operand to int
         Least difference that is not skipped by ``delta``, in units of the activation's last
         place; 0 is exact. Layers and operands that a mapping leaves out have 0.
+    k : int or mapping of layer to mapping of operand to int, optional
+        Elements of each vector that ``top_k`` multiplies, up to 64. An integer stands for all
+        operands, of which smaller ones are multiplied whole; so are layers and operands that a
+        mapping leaves out.
     clip : str
         Range of weights and activations: ``minmax`` covers every value of the calibration,
         ``mse`` minimises the mean squared error (Rezk et al. 2022).
@@ -77,6 +83,7 @@ class Recipe:
     activations: str = "int8"
     skip: str = "none"
     theta: int | Mapping[str, Mapping[str, int]] = 0
+    k: int | Mapping[str, Mapping[str, int]] | None = None
     clip: str = "mse"
     paths: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     state_limits: Mapping[str, float] = field(default_factory=dict)
@@ -134,6 +141,13 @@ class Recipe:
         if isinstance(self.theta, Mapping):
             return self.theta.get(layer, {}).get(operand, 0)
         return self.theta
+
+    def kept_of(self, layer: str, operand: str, size: int) -> int:
+        """How many of an operand's elements ``top_k`` multiplies."""
+        assert self.k is not None
+        if isinstance(self.k, Mapping):
+            return self.k.get(layer, {}).get(operand, size)
+        return min(self.k, size)
 
     def state_limit(self, layer: str, state: str) -> float | None:
         """Magnitude from which on a state may saturate; None if calibration decides."""

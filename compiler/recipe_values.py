@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from .encodings import ENCODINGS
-from .errors import DeltaloomError, UnsupportedError
-from .integer import Skip
+from .errors import DeltaloomError
+from .integer import MAX_SELECTED, Skip
 from .pwl_adaptive import CRITERIA
 
 if TYPE_CHECKING:
@@ -31,10 +31,6 @@ def check_values(recipe: Recipe) -> None:
     """Raise unless each parameter has a value it can have, and no two contradict."""
     check_encoding("weights", recipe.weights)
     check_integers("activations", recipe.activations)
-    if recipe.skip == "top_k":
-        raise UnsupportedError(
-            f"Recipe skip 'top_k' is not supported yet; supported are {', '.join(SKIPS)}"
-        )
     one_of("skip", recipe.skip, SKIPS)
     one_of("clip", recipe.clip, CLIPS)
     one_of("tables", recipe.tables, TABLES)
@@ -47,6 +43,7 @@ def check_values(recipe: Recipe) -> None:
     one_of("scale", recipe.scale, SCALES)
     one_of("rounding", recipe.rounding, ROUNDINGS)
     _check_theta(recipe)
+    _check_k(recipe)
     _check_paths(recipe.paths)
     _check_state_limits(recipe.state_limits)
     check_range("elementwise", recipe.elementwise, 4, 16)
@@ -105,6 +102,30 @@ def _check_theta(recipe: Recipe) -> None:
         raise DeltaloomError(
             f"Recipe theta must be 0 with skip '{recipe.skip}'; thresholds need skip 'delta'"
         )
+
+
+def _check_k(recipe: Recipe) -> None:
+    k, asked = recipe.k, recipe.skip == Skip.TOP_K.value
+    if (k is not None) != asked:
+        raise DeltaloomError(
+            "Recipe k must be given with skip 'top_k': elements of a vector that are multiplied"
+            if asked
+            else f"Recipe k must be left out with skip '{recipe.skip}'; it needs skip 'top_k'"
+        )
+    if not isinstance(k, Mapping):
+        if k is not None:
+            check_range("k", k, 1, MAX_SELECTED)
+        return
+    check_names("k", k, "layers")
+    for layer, operands in k.items():
+        if not isinstance(operands, Mapping):
+            raise DeltaloomError(
+                f"Recipe k of layer {layer} must be a mapping of operand to number, "
+                f"not {operands!r}"
+            )
+        check_names(f"k of layer {layer}", operands, "operands")
+        for operand, value in operands.items():
+            check_range(f"k of {layer}.{operand}", value, 1, MAX_SELECTED)
 
 
 def _check_paths(paths: object) -> None:

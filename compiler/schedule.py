@@ -6,9 +6,9 @@ from functools import cached_property
 from itertools import accumulate
 
 from .attention_schedule import AttentionSchedule
-from .errors import DeltaloomError
+from .errors import DeltaloomError, UnsupportedError
 from .graph import State
-from .integer import IntegerLayer, IntegerNetwork, Skip
+from .integer import IntegerLayer, IntegerNetwork, Operand, Skip
 from .integer_attention import IntegerAttention
 from .stage_schedule import (
     DRAIN_LATENCY,
@@ -30,6 +30,7 @@ __all__ = [
     "LayerSchedule",
     "Schedule",
     "most_useful_lanes",
+    "pause_after",
     "schedule",
 ]
 
@@ -159,7 +160,7 @@ class LayerSchedule:
     @property
     def keeps_sums(self) -> bool:
         """Whether accumulators are stored between passes."""
-        return self.layer.skip is Skip.DELTA or self.x_ahead
+        return self.layer.skip.differs or self.x_ahead
 
 
 def starts_of(counts: list[int]) -> tuple[int, ...]:
@@ -167,12 +168,22 @@ def starts_of(counts: list[int]) -> tuple[int, ...]:
     return tuple(accumulate(counts, initial=0))[:-1]
 
 
+def pause_after(operand: Operand, skip: Skip) -> int:
+    """Cycles that a layer's input waits for behind a vector.
+
+    Where elements are selected, they are listed behind the last one, a cycle each, and the last
+    hats of them are written then.
+    """
+    behind = spacing(skip)
+    return operand.selected + behind - 1 if operand.selected else max(0, behind - operand.size)
+
+
 def spacing(skip: Skip) -> int:
     """Cycles from an element to the next one of the same index, at the least.
 
     A hat is read two cycles before its element comes and written two cycles after.
     """
-    return 5 if skip is Skip.DELTA else 1
+    return 5 if skip.differs else 1
 
 
 @dataclass(frozen=True)
@@ -224,13 +235,19 @@ def schedule_layer(
     stages = tuple(
         fold_stage(stage, lanes, target, passes if stage is walks[-1] else ()) for stage in walks
     )
-    return LayerSchedule(
+    folded = LayerSchedule(
         stages=stages,
         x_ahead=any(stage.stage.awaited is not None for stage in stages)
         and not layer.convolutional
-        and (layer.skip is Skip.DELTA or target.distributed_memory),
+        and (layer.skip.differs or target.distributed_memory),
         registers=registers,
     )
+    if folded.loads and layer.skip is Skip.TOP_K:
+        raise UnsupportedError(
+            f"Registers are not supported for layer {layer.name}, which skips top_k: a state that "
+            f"is loaded is listed whole; they are for none, zero and delta"
+        )
+    return folded
 
 
 def steps_cycles(layer: IntegerLayer | IntegerAttention, lanes: int) -> int:

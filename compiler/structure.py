@@ -114,6 +114,7 @@ def describe_layer(layer: IntegerLayer, tables: list[PiecewiseLinear]) -> dict[s
         "cell": layer.cell,
         "skip": layer.skip.value,
         "theta": dict(layer.theta),
+        **({"kept": dict(layer.kept)} if layer.kept else {}),
         "tables": {name: tables.index(table) for name, table in layer.tables.items()},
         "nodes": [describe_node(node) for node in layer.graph.nodes],
         "next_states": list(layer.graph.next_states),

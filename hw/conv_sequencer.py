@@ -5,7 +5,6 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.conv_schedule import spans_ahead
-from ..compiler.integer import Skip
 from .conv_spans import SpanReader, span_layout
 from .encoder import index_width
 from .queue import Queue
@@ -144,7 +143,7 @@ class WindowSequencer(wiring.Component):
             self.address.eq(span.start),
         ]
         first = self.firsts.bit_select(buffer, 1)
-        zero = first if schedule.layer.skip is Skip.DELTA else 1
+        zero = first if schedule.layer.skip.differs else 1
         m.d.comb += [
             token.valid.eq(issue),
             token.real.eq(span.real),

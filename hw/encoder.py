@@ -1,6 +1,6 @@
 """Encoder of a vector's elements into a list of columns to multiply."""
 
-from amaranth.hdl import Cat, Module, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,13 +9,14 @@ from ..compiler.schedule import ENCODER_LATENCY
 from ..compiler.stages import PINGPONG
 from .delay import delayed
 from .ram_style import ram_attributes
+from .selection import Selection, candidate_layout
 
 __all__ = ["Encoder", "entry_layout"]
 
 
 def entry_layout(operand, skip):
     """A list entry: the element's index and what its column is multiplied with."""
-    width = operand.format.width + int(skip is Skip.DELTA)
+    width = operand.format.width + int(skip.differs)
     return data.StructLayout({"index": unsigned(index_width(operand.size)), "value": signed(width)})
 
 
@@ -30,6 +31,11 @@ class Encoder(wiring.Component):
     came; in ``DELTA`` mode the last value used (the hat) is kept for each index, and the same index
     must not come again within :func:`~deltaloom.compiler.schedule.spacing` cycles. A list's first
     entry is always at its start.
+
+    In ``TOP_K`` mode elements come in the order of their indices. Those that are selected are
+    listed behind the last one, a cycle each, the largest difference first; until then no other may
+    come (:func:`~deltaloom.compiler.schedule.pause_after`). Behind a vector that is not listed,
+    one that is fresh comes.
 
     Parameters
     ----------
@@ -101,61 +107,23 @@ class Encoder(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         operand, layout = self._operand, entry_layout(self._operand, self._skip)
-        value_shape = layout["value"].shape
 
         # Cycle 1: what the column would be multiplied with. Cycle 2: whether it is.
-        difference = Signal(value_shape, reset_less=True)
-        value = Signal(value_shape, reset_less=True)
-        keep = Signal(reset_less=True)
-        index = delayed(m, self.index, 2, "index")
-        valid = delayed(m, self.valid, 2, "valid", reset_less=False)
-        may_list = delayed(m, self.valid & self.listed, 2, "listed", reset_less=False)
-        buffer = delayed(m, self.buffer, 2, "buffer")
-        last = delayed(m, self.last, 2, "last")
-        m.d.sync += value.eq(difference)
-
-        if self._skip is Skip.DELTA:
-            m.submodules.hat = hat = memory.Memory(
-                shape=signed(operand.format.width),
-                depth=max(2, operand.size),
-                init=[],
-                attrs=ram_attributes(operand.size, self._target),
-            )
-            write, read = hat.write_port(), hat.read_port()
-            m.d.comb += read.addr.eq(self.index_ahead)
-            read_hat = Signal(signed(operand.format.width), reset_less=True)
-            before = Signal(signed(operand.format.width))
-            m.d.sync += read_hat.eq(read.data)
-            with m.If(~self.fresh):
-                m.d.comb += before.eq(read_hat)
-            m.d.sync += difference.eq(self.value - before)
-            theta = max(1, operand.theta)
-            far = (difference >= theta) | (difference <= -theta)
-            if self._loads:
-                far |= delayed(m, self.exact, 1, "exact") & difference.any()
-            m.d.sync += keep.eq(far)
-            now = delayed(m, self.value, 2, "now")
-            held = delayed(m, before, 2, "held")
-            m.d.comb += [write.addr.eq(index), write.en.eq(valid), write.data.eq(held)]
-            with m.If(keep):
-                m.d.comb += write.data.eq(now)
-        else:
-            m.d.sync += difference.eq(self.value)
-            m.d.sync += keep.eq(difference.any() if self._skip is Skip.ZERO else 1)
-
+        difference = Signal(layout["value"].shape, reset_less=True)
+        before = self._read_hat(m) if self._skip.differs else 0
+        m.d.sync += difference.eq(self.value - before)
         depth = PINGPONG << len(self.read_address)
         m.submodules.list = entries = memory.Memory(
             shape=layout, depth=depth, init=[], attrs=ram_attributes(depth, self._target)
         )
         write, read = entries.write_port(), entries.read_port()
+        if operand.selected:
+            self._select(m, difference, write.data)
+        else:
+            self._choose(m, difference, before, write.data)
         place = Signal.like(self.read_address)
         m.d.comb += [
-            self.wrote.eq(may_list & keep),
-            self.closed.eq(may_list & last),
-            self.wrote_buffer.eq(buffer),
-            write.addr.eq(Cat(place, buffer)),
-            write.data.index.eq(index),
-            write.data.value.eq(value),
+            write.addr.eq(Cat(place, self.wrote_buffer)),
             write.en.eq(self.wrote),
             read.addr.eq(Cat(self.read_address, self.read_buffer)),
             self.entry.eq(read.data),
@@ -165,3 +133,95 @@ class Encoder(wiring.Component):
         with m.Elif(self.wrote):
             m.d.sync += place.eq(place + 1)
         return m
+
+    def _read_hat(self, m):
+        """The value that was used last, in the cycle of the element."""
+        operand = self._operand
+        m.submodules.hat = hat = memory.Memory(
+            shape=signed(operand.format.width),
+            depth=max(2, operand.size),
+            init=[],
+            attrs=ram_attributes(operand.size, self._target),
+        )
+        self._write, read = hat.write_port(), hat.read_port()
+        m.d.comb += read.addr.eq(self.index_ahead)
+        read_hat = Signal(signed(operand.format.width), reset_less=True)
+        before = Signal(signed(operand.format.width))
+        m.d.sync += read_hat.eq(read.data)
+        with m.If(~self.fresh):
+            m.d.comb += before.eq(read_hat)
+        return before
+
+    def _choose(self, m, difference, before, entry):
+        """List elements as they come."""
+        keep, value = Signal(reset_less=True), Signal.like(difference, reset_less=True)
+        index = delayed(m, self.index, 2, "index")
+        may_list = delayed(m, self.valid & self.listed, 2, "listed", reset_less=False)
+        m.d.sync += value.eq(difference)
+        match self._skip:
+            case Skip.DELTA:
+                theta = max(1, self._operand.theta)
+                far = (difference >= theta) | (difference <= -theta)
+                if self._loads:
+                    far |= delayed(m, self.exact, 1, "exact") & difference.any()
+                m.d.sync += keep.eq(far)
+            case Skip.ZERO:
+                m.d.sync += keep.eq(difference.any())
+            case _:
+                m.d.sync += keep.eq(1)
+        if self._skip.differs:
+            write = self._write
+            valid = delayed(m, self.valid, 2, "valid", reset_less=False)
+            now = delayed(m, self.value, 2, "now")
+            held = delayed(m, before, 2, "held")
+            m.d.comb += [write.addr.eq(index), write.en.eq(valid), write.data.eq(held)]
+            with m.If(keep):
+                m.d.comb += write.data.eq(now)
+        m.d.comb += [
+            self.wrote.eq(may_list & keep),
+            self.closed.eq(may_list & delayed(m, self.last, 2, "last")),
+            self.wrote_buffer.eq(delayed(m, self.buffer, 2, "buffer")),
+            entry.index.eq(index),
+            entry.value.eq(value),
+        ]
+
+    def _select(self, m, difference, entry):
+        """List the elements that differ most, behind the last one.
+
+        Hats of a sequence's first vector are made zero while it comes.
+        """
+        layout = candidate_layout(self._operand.format, len(self.index))
+        m.submodules.selection = selection = Selection(layout, self._operand.selected)
+        chosen, write = selection.chosen, self._write
+        valid = delayed(m, self.valid, 2, "valid", reset_less=False)
+        last, index = delayed(m, self.last, 2, "last"), delayed(m, self.index, 2, "index")
+        negative, magnitude = Signal(reset_less=True), Signal.like(chosen.magnitude)
+        m.d.sync += [
+            negative.eq(difference < 0),
+            magnitude.eq(Mux(difference < 0, -difference, difference)),
+        ]
+        m.d.comb += [
+            selection.valid.eq(valid),
+            selection.first.eq(delayed(m, self.index == 0, 2, "first")),
+            selection.last.eq(last),
+            selection.drop.eq(~delayed(m, self.listed, 2, "listed")),
+            selection.candidate.magnitude.eq(magnitude),
+            selection.candidate.negative.eq(negative),
+            selection.candidate.value.eq(delayed(m, self.value, 2, "now")),
+            selection.candidate.index.eq(index),
+            self.wrote.eq(selection.leaving),
+            self.closed.eq(selection.ending),
+            entry.index.eq(chosen.index),
+            entry.value.eq(Mux(chosen.negative, -chosen.magnitude, chosen.magnitude)),
+            write.addr.eq(index),
+            write.en.eq(valid & delayed(m, self.fresh, 2, "fresh")),
+        ]
+        with m.If(selection.leaving):
+            m.d.comb += [
+                write.addr.eq(chosen.index),
+                write.data.eq(chosen.value),
+                write.en.eq(1),
+            ]
+        buffer = delayed(m, self.buffer, 2, "buffer")
+        with m.If(valid & last):
+            m.d.sync += self.wrote_buffer.eq(buffer)

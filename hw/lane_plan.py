@@ -6,7 +6,6 @@ import numpy as np
 
 from ..compiler.encodings import Encoding, Integers
 from ..compiler.fixed import width_for
-from ..compiler.integer import Skip
 from .encoder import entry_layout
 
 __all__ = [
@@ -146,7 +145,7 @@ def plan_lanes(schedule):
 def reach(schedule, shifts):
     """The largest magnitude of aligned list values, given their shifts by fold."""
     widths = entry_widths(schedule.layer)
-    delta = int(schedule.layer.skip is Skip.DELTA)  # differences have no lowest value
+    delta = int(schedule.layer.skip.differs)  # differences have no lowest value
     return max(
         ((1 << (width - 1)) - delta) << (shift or 0)
         for pair in shifts

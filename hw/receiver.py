@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..compiler.schedule import RECEIVER_LATENCY, spacing
+from ..compiler.schedule import RECEIVER_LATENCY, pause_after
 from .delay import delayed
 from .encoder import index_width
 
@@ -64,7 +64,7 @@ class Receiver(wiring.Component):
     def __init__(self, operand, skip, *, loads=False):
         self._operand = operand
         self._loads = loads
-        self._pause = max(0, spacing(skip) - operand.size)
+        self._pause = pause_after(operand, skip)
         width = index_width(operand.size)
         super().__init__(
             {

@@ -4,7 +4,6 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..compiler.integer import Skip
 from .constants import constant_of
 from .list_status import ListStatus
 from .reservation import Reservation
@@ -168,7 +167,7 @@ class Sequencer(wiring.Component):
     def _drive_token(self, m, issue, end, captured):
         first = self.x_first.bit_select(self._buffer, 1)
         zero = ~self._state_alone
-        if self._schedule.layer.skip is Skip.DELTA:
+        if self._schedule.layer.skip.differs:
             # A state is complete at once in a first timestep; what is computed is not.
             zero = first & zero if len(self._schedule.stages) > 1 else first
         token = self.token

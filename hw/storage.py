@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from ..compiler.attention_schedule import AttentionSchedule
 from ..compiler.conv_schedule import Spans, spans_ahead
 from ..compiler.graph import State
-from ..compiler.integer import Skip
 from ..compiler.schedule import LayerSchedule
 from ..compiler.stage_schedule import StageSchedule, StageTimes
 from ..compiler.stages import PINGPONG
@@ -58,7 +57,7 @@ def layer_memories(schedule: LayerSchedule) -> list[Storage]:
     for operand in layer.operands:
         entry = entry_layout(operand, layer.skip)
         add(f"{operand.name}_list", entry.size, PINGPONG << index_width(operand.size))
-        if layer.skip is Skip.DELTA:
+        if layer.skip.differs:
             add(f"{operand.name}_hat", operand.format.width, operand.size)
     if schedule.loads:
         for _, state in layer.graph.of(State):

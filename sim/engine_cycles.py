@@ -9,13 +9,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..compiler.integer import IntegerLayer
+from ..compiler.integer import IntegerLayer, Operand
 from ..compiler.schedule import (
     ENCODER_LATENCY,
     ENTRY_LATENCY,
     QUEUE_LATENCY,
     LayerSchedule,
-    spacing,
+    pause_after,
 )
 from ..compiler.stage_schedule import PASS_LATENCY, StageSchedule, StageTimes
 from .golden import LayerTrace
@@ -65,7 +65,7 @@ class EngineModel:
         self._sink = sink
         self.released: list[int] = []
         self.settled = LONG_AGO  # from when on all that the timesteps compute is there
-        self._pause = max(0, spacing(schedule.layer.skip) - schedule.layer.input_size)
+        self._pause = pause_after(schedule.layer.operands[0], schedule.layer.skip)
         self._taken = 0
         self._first = True
         self._next = 0
@@ -86,7 +86,7 @@ class EngineModel:
         if self._taken == self._schedule.layer.input_size:
             self._taken = 0
             ready = int(times[-1]) + self._schedule.receiver_latency + ENCODER_LATENCY
-            self._run_timestep(ready, last)
+            self._run_timestep(ready + self._schedule.layer.operands[0].selected, last)
         return times
 
     def _run_timestep(self, ready: int, last: bool) -> None:
@@ -100,7 +100,7 @@ class EngineModel:
         nothing = np.zeros(0, dtype=np.int64)
         visible, closed = nothing, ready
         if schedule.layer.recurrent and not self._first:
-            visible, closed = self._state_visible[fired[1]], int(self._state_visible[-1])
+            visible, closed = entries_of(schedule.layer.operands[1], self._state_visible, fired[1])
         elif schedule.layer.recurrent and self._columns.loaded:
             visible, closed = np.full(int(fired[1].sum()), LONG_AGO), LONG_AGO
         for number, drain in enumerate(self._drains):
@@ -113,7 +113,8 @@ class EngineModel:
             if number + 1 < len(self._drains):
                 awaited = schedule.stages[number + 1].stage.awaited
                 assert awaited is not None
-                visible, closed = listed[fired[awaited]], int(listed[-1])
+                operand = schedule.layer.operands[awaited]
+                visible, closed = entries_of(operand, listed, fired[awaited])
         # A pass that must leave a cycle for stored sums holds up the next timestep as well.
         self.released.append(end)
         self._late = start - end - 1
@@ -195,6 +196,18 @@ class EngineModel:
 def listing(stage: StageTimes, entered: Array) -> Array:
     """When the list entries are seen that a stage gives for units that enter in some cycles."""
     return entered if stage.given is None else entered + stage.operand_time + ENCODER_LATENCY
+
+
+def entries_of(operand: Operand, visible: Array, fired: Array) -> tuple[Array, int]:
+    """When the entries of an awaited list are seen, and when it is known that they are all.
+
+    ``visible`` is when its elements are seen, or would be. Where some are selected, they follow
+    the last element.
+    """
+    last = int(visible[-1])
+    if operand.selected and fired.any():
+        return last + 1 + np.arange(operand.selected), last + operand.selected
+    return visible[fired], last
 
 
 def walk(start: int, entries: int, visible: Array, closed: int) -> int:

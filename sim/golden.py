@@ -247,11 +247,38 @@ def _fired(layer: IntegerLayer, operand: Operand, used: Array, loaded: Array) ->
             fired = used != 0
         case Skip.DELTA:
             fired = np.diff(used, axis=0, prepend=0) != 0
+        case Skip.TOP_K:
+            assert operand.kept is not None
+            # Where fewer differ than are kept, the first of the others fill the list.
+            fired = selected(np.diff(used, axis=0, prepend=0), operand.kept)
         case Skip.NONE:
             fired = np.ones(used.shape, dtype=bool)
     if isinstance(layer.graph.nodes[operand.source], State):
+        if layer.skip is Skip.TOP_K:
+            fired[0] = used[0] != 0  # a state that is given counts whole
         fired[0] &= loaded[:, None]
     return fired
+
+
+def selected(differences: Array, count: int) -> Array:
+    """Where the ``count`` largest of some differences (..., size) are; the first of equal ones."""
+    order = np.argsort(-abs(differences), axis=-1, kind="stable")[..., :count]
+    found = np.zeros(differences.shape, dtype=bool)
+    np.put_along_axis(found, order, True, axis=-1)
+    return found
+
+
+def hold(layer: IntegerLayer, operand: Operand, value: Array, before: Array) -> Array:
+    """What products of a value (batch, size) stand for, given what they stood for before."""
+    difference = value - before
+    match layer.skip:
+        case Skip.DELTA if operand.theta > 1:
+            kept = abs(difference) >= operand.theta
+        case Skip.TOP_K if operand.selected:
+            kept = selected(difference, operand.selected)
+        case _:
+            return value
+    return np.where(kept, value, before)
 
 
 class _LayerModel:
@@ -340,9 +367,9 @@ class _LayerModel:
         """What a timestep's value counts as; it is noted in the history."""
         time = self._time
         given = not time and isinstance(self.layer.graph.nodes[operand.source], State)
-        if self.layer.skip is Skip.DELTA and operand.theta > 1 and not given:
+        if not given:
             before = history[time - 1] if time else np.zeros_like(value)
-            value = np.where(abs(value - before) >= operand.theta, value, before)
+            value = hold(self.layer, operand, value, before)
         history[time] = value
         return value
 
@@ -379,11 +406,11 @@ def _by_end(lengths: Array | None) -> dict[int, Array]:
 
 def _held(layer: IntegerLayer, operand: Operand, inputs: Array) -> Array:
     """What the kept sums stand for: the input, or with a threshold the value last used."""
-    if layer.skip is not Skip.DELTA or operand.theta <= 1:
+    if (layer.skip is not Skip.DELTA or operand.theta <= 1) and not operand.selected:
         return inputs
     held = np.empty_like(inputs)
     before = np.zeros_like(inputs[0])
     for time, value in enumerate(inputs):
-        before = np.where(abs(value - before) >= operand.theta, value, before)
+        before = hold(layer, operand, value, before)
         held[time] = before
     return held

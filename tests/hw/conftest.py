@@ -24,7 +24,8 @@ def simulate(dut, *benches):
 def run_cycles(dut, inputs, outputs, cycles=None):
     """What members ``outputs`` of a component are in each cycle, int64 arrays by name.
 
-    ``inputs`` has a sequence of values, one a cycle, for each member; the last value stays.
+    ``inputs`` has a sequence of values, one a cycle, for each member, integers or dicts of fields;
+    the last value stays.
     """
     cycles = cycles or max(len(values) for values in inputs.values())
     seen = {name: [] for name in outputs}
@@ -33,7 +34,8 @@ def run_cycles(dut, inputs, outputs, cycles=None):
         for cycle in range(cycles):
             for name, values in inputs.items():
                 if cycle < len(values):
-                    ctx.set(getattr(dut, name), int(values[cycle]))
+                    value = values[cycle]
+                    ctx.set(getattr(dut, name), value if isinstance(value, dict) else int(value))
             for name in outputs:
                 seen[name].append(ctx.get(getattr(dut, name)))
             await ctx.tick()
