@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from .attention import ENERGIES, Attention, operands_of
-from .errors import DeltaloomError
+from .errors import DeltaloomError, UnsupportedError
 from .graph import Affine, State
 from .network import Layer, Network
 from .recipe import OVERRIDES, Recipe
@@ -45,6 +45,7 @@ def check_recipe(recipe: Recipe, network: Network) -> None:
             activations += [f"{layer.name}.{operand}" for operand in operands_of(layer)]
     names = {"weights": weights, "scale": weights, "activations": sorted(activations)}
     _check_paths(recipe.paths, names)
+    _check_k(recipe, network)
     if recipe.output is not None and isinstance(network.layers[-1], ArgMax):
         raise DeltaloomError(
             f"Recipe output must be left out: the last layer, {network.layers[-1].name}, gives "
@@ -108,21 +109,7 @@ def _check_state_limits(limits: Mapping[str, float], network: Network) -> None:
 
 
 def _check_theta(recipe: Recipe, network: Network, operands: Sequence[str]) -> None:
-    layers = {layer.name: layer for layer in network.computing}
-    given = recipe.theta if isinstance(recipe.theta, Mapping) else {}
-    for layer, thresholds in given.items():
-        if layer not in layers:
-            raise DeltaloomError(
-                f"Recipe theta must name layers of the network, which are "
-                f"{', '.join(layers)}, not '{layer}'"
-            )
-        known = sorted(weight_names(layers[layer]))
-        for operand in thresholds:
-            if operand not in known:
-                raise DeltaloomError(
-                    f"Recipe theta of layer {layer} must name its operands, which are "
-                    f"{', '.join(known)}, not '{operand}'"
-                )
+    _check_operands("theta", recipe.theta, network)
     for name in operands:
         layer, operand = name.rsplit(".", 1)
         bits = recipe.activation_bits(layer, operand)
@@ -132,3 +119,42 @@ def _check_theta(recipe: Recipe, network: Network, operands: Sequence[str]) -> N
                 f"Recipe theta of {name} must be below {1 << bits}, the range of its {bits}-bit "
                 f"activation, not {theta}: no difference would reach it"
             )
+
+
+def _check_k(recipe: Recipe, network: Network) -> None:
+    if recipe.k is None:
+        return
+    _check_operands("k", recipe.k, network)
+    for layer in network.computing:
+        for _, affine in layer.graph.of(Affine):
+            for path in affine.paths:
+                if path.convolution is not None:
+                    raise UnsupportedError(
+                        f"Recipe skip 'top_k' is not supported for layer {layer.name}, which "
+                        f"convolves; supported are none, zero and delta"
+                    )
+                size = layer.graph.nodes[path.operand].size
+                count = recipe.kept_of(layer.name, path.name, size)
+                if count > size:
+                    raise DeltaloomError(
+                        f"Recipe k of {layer.name}.{path.name} must be at most {size}, its "
+                        f"elements, not {count}"
+                    )
+
+
+def _check_operands(what: str, given: object, network: Network) -> None:
+    """The names of a mapping of layer to mapping of operand to number."""
+    layers = {layer.name: layer for layer in network.computing}
+    for layer, numbers in given.items() if isinstance(given, Mapping) else ():
+        if layer not in layers:
+            raise DeltaloomError(
+                f"Recipe {what} must name layers of the network, which are "
+                f"{', '.join(layers)}, not '{layer}'"
+            )
+        known = sorted(weight_names(layers[layer]))
+        for operand in numbers:
+            if operand not in known:
+                raise DeltaloomError(
+                    f"Recipe {what} of layer {layer} must name its operands, which are "
+                    f"{', '.join(known)}, not '{operand}'"
+                )

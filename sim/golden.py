@@ -32,6 +32,7 @@ __all__ = [
     "run",
     "run_layer",
     "run_part",
+    "selected",
     "watch_layer",
 ]
 

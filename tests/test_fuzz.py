@@ -80,7 +80,7 @@ def chains(draw):
 @st.composite
 def recipes(draw, cells):
     width = st.integers(2, 16)
-    skip = draw(st.sampled_from(["none", "zero", "delta", "delta"]))
+    skip = draw(st.sampled_from(["none", "zero", "delta", "delta", "top_k"]))
     activations = draw(width)
     theta = {}
     if skip == "delta":
@@ -106,6 +106,7 @@ def recipes(draw, cells):
         clip=draw(st.sampled_from(["mse", "minmax"])),
         skip=skip,
         theta=theta,
+        k=draw(st.integers(1, 8)) if skip == "top_k" else None,
         **draw(st.sampled_from([{}, {"tables": "adaptive", "segments": 13}])),
     )
 

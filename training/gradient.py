@@ -27,6 +27,7 @@ from ..compiler.graph import (
     Sub,
 )
 from ..compiler.integer import IntegerLayer, Operand, Skip
+from ..sim.golden import selected
 from .history import History
 from .products import Products
 
@@ -314,16 +315,18 @@ class _Walk:
     def _released(self, operand: Operand, time: int, found: Array) -> Array:
         """What of a derivative belongs to this timestep's value of an operand.
 
-        With a threshold an element that did not fire stands for the value it last fired with,
-        to which its derivative is carried back.
+        With a threshold, or where some are selected, an element that did not fire stands for the
+        value it last fired with, to which its derivative is carried back.
         """
         if operand.name in self._given.operands:
             found = found + self._given.operands[operand.name][time]
-        if self._layer.skip is not Skip.DELTA or operand.theta <= 1:
+        threshold = self._layer.skip is Skip.DELTA and operand.theta > 1
+        if not threshold and not operand.selected:
             return found
         found = found + self._held.get(operand.name, 0)
         used = self._used[operand.name]
-        fired = used[time] != (used[time - 1] if time else 0)
+        difference = used[time] - (used[time - 1] if time else 0)
+        fired = selected(difference, operand.selected) if operand.selected else difference != 0
         self._held[operand.name] = np.where(fired, 0, found)
         return np.where(fired, found, 0)
 

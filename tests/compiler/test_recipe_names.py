@@ -37,6 +37,14 @@ from deltaloom.compiler.streams import ArgMax
             "multiplied alone, which are rnn.0.h",
         ),
         (
+            {"skip": "top_k", "k": {"rnn.1": {"x": 1}}},
+            "Recipe k must name layers of the network, which are rnn.0, not 'rnn.1'",
+        ),
+        (
+            {"skip": "top_k", "k": {"rnn.0": {"h": 4}}},
+            "Recipe k of rnn.0.h must be at most 3, its elements, not 4",
+        ),
+        (
             {"theta": {"rnn.1": {"x": 0}}},
             "Recipe theta must name layers of the network, which are rnn.0, not 'rnn.1'",
         ),

@@ -1,6 +1,6 @@
 import pytest
 
-from deltaloom.compiler.errors import DeltaloomError, UnsupportedError
+from deltaloom.compiler.errors import DeltaloomError
 from deltaloom.compiler.recipe import Recipe
 
 
@@ -22,7 +22,7 @@ from deltaloom.compiler.recipe import Recipe
             {"activations": "binary"},
             "Recipe activations must be one of int2 to int16, not 'binary'",
         ),
-        ({"skip": "some"}, "Recipe skip must be one of none, zero, delta, not 'some'"),
+        ({"skip": "some"}, "Recipe skip must be one of none, zero, delta, top_k, not 'some'"),
         ({"clip": "kl"}, "Recipe clip must be one of minmax, mse, not 'kl'"),
         (
             {"theta": 1},
@@ -109,7 +109,7 @@ from deltaloom.compiler.recipe import Recipe
             "Recipe weights must be one of int2 to int16, binary, ternary, "
             "quaternary, shift2, shift3, shift4, not ['int8']",
         ),
-        ({"skip": ["delta"]}, "Recipe skip must be one of none, zero, delta, not ['delta']"),
+        ({"skip": ["delta"]}, "Recipe skip must be one of none, zero, delta, top_k, not ['delta']"),
         ({"elementwise": True}, "Recipe elementwise must be an integer from 4 to 16, not True"),
         ({"max_loss": -0.1}, "Recipe max_loss must be a number from 0 up, not -0.1"),
         ({"max_loss": float("nan")}, "Recipe max_loss must be a number from 0 up, not nan"),
@@ -127,6 +127,24 @@ from deltaloom.compiler.recipe import Recipe
             "Recipe theta of layer rnn.0 must name operands in strings, not 0",
         ),
         ({"theta": [1], "skip": "delta"}, "Recipe theta must be a non-negative integer, not [1]"),
+        (
+            {"skip": "top_k"},
+            "Recipe k must be given with skip 'top_k': elements of a vector that are multiplied",
+        ),
+        ({"k": 3}, "Recipe k must be left out with skip 'none'; it needs skip 'top_k'"),
+        ({"skip": "top_k", "k": 0}, "Recipe k must be an integer from 1 to 64, not 0"),
+        (
+            {"skip": "top_k", "k": {"gru.0": {"h": 65}}},
+            "Recipe k of gru.0.h must be an integer from 1 to 64, not 65",
+        ),
+        (
+            {"skip": "top_k", "k": {"gru.0": 3}},
+            "Recipe k of layer gru.0 must be a mapping of operand to number, not 3",
+        ),
+        (
+            {"skip": "top_k", "k": 3, "theta": 2},
+            "Recipe theta must be 0 with skip 'top_k'; thresholds need skip 'delta'",
+        ),
         ({"activation_error": 0}, "Recipe activation_error must be a number from 1 to 1024, not 0"),
         (
             {"activation_error": float("nan")},
@@ -140,9 +158,9 @@ def test_refuses(options, sentence):
     assert str(error.value) == sentence
 
 
-def test_top_k_is_to_come():
-    with pytest.raises(UnsupportedError) as error:
-        Recipe(skip="top_k")
-    assert str(error.value) == (
-        "Recipe skip 'top_k' is not supported yet; supported are none, zero, delta"
-    )
+def test_top_k_has_a_number_of_elements():
+    assert Recipe(skip="top_k", k=3).kept_of("gru.0", "h", 2) == 2
+    recipe = Recipe(skip="top_k", k={"gru.0": {"h": 5}})
+    assert recipe.kept_of("gru.0", "h", 9) == 5
+    assert recipe.kept_of("gru.0", "x", 9) == 9
+    assert recipe.kept_of("head", "x", 4) == 4

@@ -144,7 +144,7 @@ def bench():
 
 @pytest.fixture(scope="session")
 def operand():
-    def operand(size, width=6, theta=0):
-        return Operand("x", 0, 0, size, Format(width, 0), theta)
+    def operand(size, width=6, theta=0, kept=None):
+        return Operand("x", 0, 0, size, Format(width, 0), theta, kept=kept)
 
     return operand

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from deltaloom.compiler.integer import Skip
-from deltaloom.compiler.schedule import spacing
+from deltaloom.compiler.schedule import pause_after, spacing
 from deltaloom.compiler.target import GENERIC
 from deltaloom.hw.encoder import Encoder, entry_layout
+from deltaloom.sim.golden import selected
 
 AHEAD = 2  # cycles in which an element's hat is read before it comes
 INPUTS = ("valid", "index", "value", "fresh", "listed", "buffer", "last")
@@ -43,7 +44,21 @@ def lists_of(operand, skip, vectors):
                 factors = values - hat
                 keep = abs(factors) >= max(1, operand.theta)
                 hat = np.where(keep, values, hat)
-        yield [(int(i), int(factors[i])) for i in np.flatnonzero(keep)] if listed else []
+            case Skip.TOP_K:
+                factors = values - hat
+                keep = selected(factors, operand.kept or operand.size)
+                if listed:
+                    hat = np.where(keep, values, hat)
+        entries = [(int(i), int(factors[i])) for i in np.flatnonzero(keep)] if listed else []
+        if operand.selected:
+            entries.sort(key=lambda entry: -abs(entry[1]))
+        yield entries
+
+
+def fresh_behind_unlisted(vectors):
+    """The same vectors, as a layer makes them: behind a sequence's last one the next begins."""
+    before = (False, *(not listed for *_, listed in vectors[:-1]))
+    return [(v, f or new, listed) for (v, f, listed), new in zip(vectors, before, strict=True)]
 
 
 def played(operand, skip, vectors, rng, gap, apart=0):
@@ -152,10 +167,52 @@ def test_tells_what_it_writes(cycles, operand, skip, gap):
         assert [(cycle, seen["wrote_buffer"][cycle]) for cycle in at] == want
 
 
+@pytest.mark.parametrize("gap", [0.0, 0.4], ids=["flowing", "gaps"])
+@pytest.mark.parametrize(
+    ("size", "kept"), [(1, 1), (2, 1), (5, 2), (7, 7), (9, 8), (13, 1), (13, 5)]
+)
+def test_as_many_as_are_kept(cycles, operand, size, kept, gap):
+    """Always as many entries, in cycles that the data do not change; then they are read."""
+    rng = np.random.default_rng(size)
+    x = operand(size, width=6, kept=kept)
+    vectors = fresh_behind_unlisted(vectors_for(x, rng, 20))
+    pause = pause_after(x, Skip.TOP_K)
+    inputs, places = played(x, Skip.TOP_K, vectors, rng, gap, apart=pause)
+    total = len(inputs["valid"]) + kept + 4
+    inputs = {name: np.resize(values, total) for name, values in inputs.items()}
+    inputs["valid"][-kept - 4 :] = 0
+    inputs |= {name: np.zeros(total, dtype=int) for name in ("read_address", "read_buffer")}
+    dut = Encoder(x, Skip.TOP_K, GENERIC)
+    for number in range(len(vectors)):
+        start = places[(number + 1) * size - 1] + pause + dut.latency
+        inputs["read_buffer"][start : start + kept] = number % 2
+        inputs["read_address"][start : start + kept] = np.arange(kept)
+    seen = cycles(dut, inputs, ["wrote", "closed", "wrote_buffer", "entry"])
+    wrote, closed = [], []
+    for number, entries in enumerate(lists_of(x, Skip.TOP_K, vectors)):
+        here = places[number * size : (number + 1) * size]
+        if not vectors[number][2]:
+            assert entries == []
+            continue
+        assert len(entries) == kept
+        if x.selected:
+            times = [here[-1] + dut.latency + n for n in range(kept)]
+        else:
+            times = [at + dut.latency - 1 for at in here]
+        wrote += [(cycle, number % 2) for cycle in times]
+        closed.append((times[-1], number % 2))
+        start = places[(number + 1) * size - 1] + pause + dut.latency + 1
+        got = [(e["index"], e["value"]) for e in seen["entry"][start : start + kept]]
+        assert got == entries
+    for name, want in (("wrote", wrote), ("closed", closed)):
+        at = np.flatnonzero(seen[name]).tolist()
+        assert [(cycle, seen["wrote_buffer"][cycle]) for cycle in at] == want
+
+
 def test_a_difference_may_need_one_more_bit(operand):
     x = operand(5, width=6)
     widths = [entry_layout(x, skip)["value"].width for skip in Skip]
-    assert widths == [6, 6, 7]
+    assert widths == [6, 6, 7, 7]
     assert [entry_layout(operand(n), Skip.ZERO)["index"].width for n in (1, 2, 3, 8, 9)] == [
         1, 1, 2, 3, 4,
     ]  # fmt: skip

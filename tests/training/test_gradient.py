@@ -124,8 +124,13 @@ class Reference:
     def fire(self, operand, value):
         """The value that products stand for, with a threshold."""
         before = self.held.get(operand.name, torch.zeros_like(value))
-        far = (value - before).detach().abs() >= operand.theta * operand.format.scale
-        self.held[operand.name] = value if operand.theta <= 1 else torch.where(far, value, before)
+        difference = (value - before).detach().abs()
+        far = difference >= operand.theta * operand.format.scale
+        if operand.kept is not None:
+            order = torch.sort(difference, dim=-1, descending=True, stable=True).indices
+            far = torch.zeros_like(far).scatter(-1, order[:, : operand.kept], True)
+        exact = operand.theta <= 1 and operand.kept is None
+        self.held[operand.name] = value if exact else torch.where(far, value, before)
         return self.held[operand.name]
 
     def run(self, x):
@@ -189,15 +194,16 @@ OPTIONS = [
     {"weights": "int4", "activations": "int4", "skip": "delta", "theta": 2},
     {"elementwise": 6, "skip": "zero"},
 ]
+SELECTED = {"skip": "top_k", "k": 3}
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", [*OPTIONS, SELECTED], ids=str)
 @pytest.mark.parametrize("cell", CELLS)
 def test_derivatives_are_those_of_torch(random_layer, cell, options):
     check(random_layer, cell(5, 7), options)
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", [*OPTIONS, SELECTED], ids=str)
 def test_derivatives_of_a_projection(random_layer, options):
     check(random_layer, ProjectedLSTM(5, 7, 3), options)
 

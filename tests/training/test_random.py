@@ -38,13 +38,14 @@ class Network(nn.Module):
 
 
 def random_recipe(rng):
-    skip = str(rng.choice(["none", "zero", "delta"]))
+    skip = str(rng.choice(["none", "zero", "delta", "top_k"]))
     adaptive = {"tables": "adaptive", "segments": int(rng.integers(1, 33))}
     return dl.Recipe(
         weights=str(rng.choice(WEIGHTS)),
         activations=str(rng.choice(["int2", "int3", "int5", "int8", "int16"])),
         skip=skip,
         theta=int(rng.integers(0, 4)) if skip == "delta" else 0,
+        k=int(rng.integers(1, 8)) if skip == "top_k" else None,
         clip=str(rng.choice(["mse", "minmax"])),
         elementwise=int(rng.choice([8, 12, 16])),
         scale=str(rng.choice(["power-of-two", "real"])),
