@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from .onnx_activations import ACTIVATIONS
 from .onnx_node import Node
 from .onnx_values import Filled
 from .stream_operations import (
-    activate,
     add,
     along_features,
     normalise,
@@ -73,13 +73,6 @@ def constant_of(node: Node, stream: Stream, value: Any) -> np.ndarray:
     return along_features(node, stream, value)
 
 
-def activation(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
-    (stream,) = arguments
-    if not isinstance(stream, Stream):
-        node.stream(stream)
-    return (activate(node, stream, node.kind.lower()),)
-
-
 def layer_normalisation(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
     """``LayerNormalization`` of the features."""
     stream, gain, *bias = arguments
@@ -128,9 +121,7 @@ ELEMENTWISE: dict[str, Callable[[Node, list[Any]], tuple[Any, ...]]] = {
     "Mul": product,
     "Div": product,
     "Neg": negative,
-    "Relu": activation,
-    "Sigmoid": activation,
-    "Tanh": activation,
+    **ACTIVATIONS,
     "LayerNormalization": layer_normalisation,
     "BatchNormalization": batch_normalisation,
     "Softmax": softmax,

@@ -7,24 +7,24 @@ from typing import Any
 import numpy as np
 
 from .cell import Cell, trace
-from .cells import GRU, LSTM, RNN, CoupledLSTM, PeepholeLSTM, ReluRNN, ResetBeforeGRU
+from .cells import GRU, LSTM, RNN, CoupledLSTM, PeepholeLSTM, ResetBeforeGRU
 from .errors import UnsupportedError
 from .network import Layer
+from .onnx_activations import read_functions, with_functions
 from .onnx_values import Filled, Given
 
 __all__ = ["Recurrent", "read_recurrent"]
 
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
 GATES = {"LSTM": ("i", "o", "f", "g"), "GRU": ("z", "r", "n"), "RNN": ("n",)}
-ACTIVATIONS: dict[str, list[tuple[str, ...]]] = {
-    "LSTM": [("sigmoid", "tanh", "tanh")],
-    "GRU": [("sigmoid", "tanh")],
-    "RNN": [("tanh",), ("relu",)],
+COMMON = {
+    *("direction", "hidden_size", "layout", "activations"),
+    *("activation_alpha", "activation_beta"),
 }
 KNOWN = {
-    "LSTM": {"direction", "hidden_size", "layout", "activations", "input_forget"},
-    "GRU": {"direction", "hidden_size", "layout", "activations", "linear_before_reset"},
-    "RNN": {"direction", "hidden_size", "layout", "activations"},
+    "LSTM": {*COMMON, "input_forget"},
+    "GRU": {*COMMON, "linear_before_reset"},
+    "RNN": COMMON,
 }
 
 
@@ -80,7 +80,7 @@ def read_recurrent(
     layout = attributes.get("layout", 0)
     if layout not in (0, 1):
         raise UnsupportedError(f"{subject} has layout={layout}; supported are 0 and 1")
-    functions = _functions(kind, attributes, count, subject)
+    functions = read_functions(kind, attributes, count, subject)
     for state in ("initial_h", "initial_c"):
         if not _is_zero(inputs.get(state)):
             raise UnsupportedError(
@@ -112,7 +112,8 @@ def read_recurrent(
         }
         cell, parameters = _cell(kind, attributes, functions[place], rows, p[place], subject)
         suffix = "" if count == 1 else (".forward", ".reverse")[place]
-        layers.append(Layer(name + suffix, type(cell).__name__, trace(cell), parameters))
+        graph = with_functions(trace(cell), kind, functions[place])
+        layers.append(Layer(name + suffix, type(cell).__name__, graph, parameters))
     backward = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
     return Recurrent(tuple(layers), backward[direction], bool(layout))
 
@@ -130,7 +131,7 @@ def _cell(
     extra: dict[str, np.ndarray] = {}
     match kind:
         case "RNN":
-            cell = (RNN if functions == ("tanh",) else ReluRNN)(size, hidden)
+            cell = RNN(size, hidden)
         case "GRU":
             w, r, b_x, b_h = rows.pop("n")
             after = attributes.get("linear_before_reset", 0)
@@ -154,6 +155,11 @@ def _cell(
                 raise UnsupportedError(
                     f"{subject} has input_forget=1 and peepholes P; supported is one of them"
                 )
+            if coupled and functions[0] != "sigmoid":
+                raise UnsupportedError(
+                    f"{subject} has input_forget=1 and the gates' activation {functions[0]}; "
+                    f"supported is Sigmoid"
+                )
             if coupled:  # f = 1 - s(a) = s(-a), where a is the input gate's pre-activation
                 cell = CoupledLSTM(size, hidden)
                 rows["f"] = [-values for values in rows.pop("i")]
@@ -166,25 +172,6 @@ def _cell(
     for gate, (w, r, b_x, b_h) in rows.items():
         parameters |= {f"{gate}.x": w, f"{gate}.h": r, gate: b_x + b_h}
     return cell, parameters
-
-
-def _functions(
-    kind: str, attributes: Mapping[str, Any], count: int, subject: str
-) -> list[tuple[str, ...]]:
-    """Activations of each direction."""
-    default = ACTIVATIONS[kind][0]
-    given = [name.lower() for name in attributes.get("activations", [])] or list(default) * count
-    length = len(default)
-    found = [tuple(given[place : place + length]) for place in range(0, len(given), length)]
-    if len(found) != count or not all(part in ACTIVATIONS[kind] for part in found):
-        supported = " or ".join(
-            f"({', '.join(name.capitalize() for name in part)})" for part in ACTIVATIONS[kind]
-        )
-        raise UnsupportedError(
-            f"{subject} has the activations {', '.join(attributes['activations'])}; supported are "
-            f"{supported} for each direction"
-        )
-    return found
 
 
 def _is_zero(state: Any) -> bool:

@@ -139,8 +139,60 @@ def test_peepholes(tmp_path):
     check_equal(recurrent(tmp_path, "LSTM", peepholes=True), 3, time_first=True)
 
 
-def test_relu(tmp_path):
-    check_equal(recurrent(tmp_path, "RNN", activations=["Relu"]), 3, time_first=True)
+FUNCTIONS = {
+    "relu": ("RNN", {"activations": ["Relu"]}),
+    "gates": ("LSTM", {"activations": ["HardSigmoid", "Softsign", "ScaledTanh"],
+                       "activation_alpha": [0.3, 1.5], "activation_beta": [0.4, 0.7]}),
+    "defaults": ("GRU", {"activations": ["HardSigmoid", "Affine"], "linear_before_reset": 1,
+                         "activation_alpha": [0.2, 0.7], "activation_beta": [0.5, 0.1]}),
+    "reset before": ("GRU", {"activations": ["Sigmoid", "LeakyRelu"],
+                             "activation_alpha": [0.2]}),
+    "elu": ("RNN", {"activations": ["Elu"], "activation_alpha": [0.5]}),
+    "softplus": ("LSTM", {"activations": ["Sigmoid", "Softplus", "Relu"]}),
+    "both ways": ("RNN", {"activations": ["LeakyRelu", "ScaledTanh"], "direction": "bidirectional",
+                          "activation_alpha": [0.1, 0.9], "activation_beta": [0.8]}),
+    "peepholes": ("LSTM", {"activations": ["HardSigmoid", "Tanh", "Relu"], "peepholes": True,
+                           "activation_alpha": [0.25], "activation_beta": [0.5]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FUNCTIONS)
+def test_functions_of_recurrent_operators(tmp_path, case):
+    kind, options = FUNCTIONS[case]
+    check_equal(recurrent(tmp_path, kind, **options), 3, time_first=True, max_steps=STEPS)
+
+
+ACTIVATIONS = {
+    **{kind: {} for kind in ("Abs", "Exp", "Softsign", "Mish", "Softplus", "HardSwish", "Selu")},
+    **{kind: {"alpha": 0.3} for kind in ("Elu", "Celu", "LeakyRelu")},
+    "HardSigmoid": {"alpha": 0.3, "beta": 0.6},
+    "Gelu": {"approximate": "tanh"},
+}
+
+
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_activations(tmp_path, kind):
+    w = np.random.default_rng(0).normal(size=(3, 4))
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["y"], name="product"),
+        helper.make_node(kind, ["y"], ["out"], name="activation", **ACTIVATIONS[kind]),
+    ]
+    check_equal(write(tmp_path, nodes, {"w": w}, {}, [1, "time", 3], opset=20), 3)
+
+
+def test_bounds_and_slopes(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"w": rng.normal(size=(3, 4)), "a": np.array(-0.5), "b": np.array(0.75)}
+    arrays["slope"] = np.array([0.2])
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["y"], name="product"),
+        helper.make_node("PRelu", ["y", "slope"], ["z"], name="leaky"),
+        helper.make_node("Clip", ["z", "a", "b"], ["out"], name="clip"),
+    ]
+    check_equal(write(tmp_path, nodes, arrays, {}, [1, "time", 3], opset=20), 3)
+    nodes[2] = helper.make_node("Clip", ["z", "a"], ["out"], name="clip")
+    with pytest.raises(UnsupportedError, match="has one bound; supported is min and max"):
+        from_onnx(write(tmp_path, nodes, arrays, {}, [1, "time", 3], opset=20))
 
 
 class Model(nn.Module):
@@ -415,8 +467,17 @@ def test_part_of_a_file(tmp_path):
     [
         ({"kind": "GRU", "linear_before_reset": 2}, "linear_before_reset"),
         ({"kind": "LSTM", "clip": 1.0}, "clip"),
-        ({"kind": "LSTM", "activations": ["Sigmoid", "Relu", "Tanh"]}, "activations"),
-        ({"kind": "RNN", "activations": ["Sigmoid"]}, "activations"),
+        ({"kind": "LSTM", "activations": ["Sigmoid", "Relu"]}, "has the activations Sigmoid, Relu"),
+        ({"kind": "RNN", "activations": ["ThresholdedRelu"]}, "1 for each direction, of relu"),
+        ({"kind": "RNN", "activation_alpha": [1.0]}, "more numbers in activation_alpha than"),
+        (
+            {"kind": "RNN", "activations": ["HardSigmoid"], "activation_alpha": [-1.0]},
+            "has unsupported parameters: Parameter alpha of hard_sigmoid must be",
+        ),
+        (
+            {"kind": "LSTM", "input_forget": 1, "activations": ["Relu", "Tanh", "Tanh"]},
+            "has input_forget=1 and the gates' activation relu; supported is Sigmoid",
+        ),
     ],
 )
 def test_refuses_options_by_name(tmp_path, options, sentence):

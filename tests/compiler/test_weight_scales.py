@@ -1,7 +1,10 @@
+import re
+
 import numpy as np
 import pytest
 
-from deltaloom.compiler.cells import GRU, LSTM, RNN
+from deltaloom.compiler.cell import trace
+from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear
 from deltaloom.compiler.encodings import ENCODINGS, UNIT_MULTIPLIER, WeightFormat
 from deltaloom.compiler.errors import DeltaloomError
 from deltaloom.compiler.network import Layer
@@ -107,3 +110,34 @@ def test_weights_without_a_zero_must_not_all_be_zero(make_layer, name):
         f"Weights rnn.0.r.x must not all be zero, which {name} weights cannot be: "
         f"give them integers"
     )
+
+
+def with_steps(weights, step):
+    """A linear layer whose weights are whole numbers of units."""
+    graph = trace(Linear(3, 4))
+    parameters = {"y.x": weights, "y": np.zeros(4)}
+    return Layer("l", "Linear", graph, parameters, steps={"y.x": step})
+
+
+@pytest.mark.parametrize("step", [2.0**-5, 0.0317, 3.0])
+@pytest.mark.parametrize("clip", ["minmax", "mse"])
+def test_integers_stay_what_they_are(step, clip):
+    integers = np.random.default_rng(0).integers(-7, 8, (4, 3))
+    layer = with_steps(integers * step, step)
+    kind = "power-of-two" if step == 2.0**-5 else "real"
+    (format,) = choose_weight_formats(layer, Recipe(clip=clip, scale=kind)).values()
+    np.testing.assert_array_equal(format.quantize(layer.parameters["y.x"]), integers)
+    assert format.scale == pytest.approx(step, rel=2**-16, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("step", "recipe", "sentence"),
+    [
+        (0.0317, Recipe(), "are integers with the scale 0.0317, no power of two: a recipe with "),
+        (0.5, Recipe(weights="int3"), "from -7 to 7 with the scale 0.5, which int3 does not hold"),
+    ],
+)
+def test_refuses_to_change_integers(step, recipe, sentence):
+    integers = np.array([[-7, 0, 7], [1, 2, 3], [0, 0, 1], [5, -5, 2]])
+    with pytest.raises(DeltaloomError, match=re.escape(sentence)):
+        choose_weight_formats(with_steps(integers * step, step), recipe)
