@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from .cell import Value, constant, with_activation, with_output
-from .functions import function_of
+from .functions import Function
 from .graph import Affine
 from .layer_norm import layer_norm
 from .network import Layer
@@ -39,13 +39,13 @@ class Follower(Protocol):
 
 @dataclass(frozen=True)
 class Activated:
-    """A function of every element, by its name in :mod:`.functions`."""
+    """A function of every element."""
 
-    function: str
+    function: Function
 
     @property
     def monotone(self) -> bool:
-        return self.function in ("relu", "sigmoid", "tanh")
+        return self.function.name in ("relu", "sigmoid", "tanh")
 
     def parts(self, sizes: Sequence[int | None]) -> list[Follower] | None:
         return [self for _ in sizes]
@@ -54,7 +54,7 @@ class Activated:
         return replace(layer, graph=with_activation(layer.graph, self.function))
 
     def table(self, layer: Embedding) -> np.ndarray | None:
-        return function_of(self.function)(layer.table)
+        return self.function(layer.table)
 
 
 @dataclass(frozen=True, eq=False)

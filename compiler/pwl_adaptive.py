@@ -48,8 +48,8 @@ def fit_adaptive(
     segments : int, optional
         From 1 to :data:`MAX_SEGMENTS`.
     budget : float, optional
-        Worst error, in units of the target's last place. Instead of ``segments``: the fewest
-        that meet it.
+        Worst error, in units of the target's last place. Instead of ``segments``: so few that
+        one less misses it.
     criterion : str
         A name of :data:`CRITERIA`.
     """
@@ -73,13 +73,15 @@ def fit_adaptive(
             f"Budget must be at least {worst_error(table):.3g} units of {target} for "
             f"{function.name} of {source} with {most} segments, not {budget}"
         )
-    for _, starts in reversed(fewer):
-        # No line is closer than the least-squares line is on average: rounding adds half a unit,
-        # and the sums are exact to far less than the other half.
-        if cost.remaining(starts) <= budget + 1:
-            shorter = round_table(function, source, target, real, starts)
-            if worst_error(shorter) <= budget:
-                return shorter
+    # No line is closer than the least-squares line is on average: rounding adds half a unit, and
+    # the sums are exact to far less than the other half.
+    candidates = [starts for _, starts in fewer if cost.remaining(starts) <= budget + 1]
+    while candidates:
+        middle = len(candidates) // 2
+        shorter = round_table(function, source, target, real, candidates[middle])
+        met = worst_error(shorter) <= budget
+        table = shorter if met else table
+        candidates = candidates[middle + 1 :] if met else candidates[:middle]
     return table
 
 

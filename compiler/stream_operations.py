@@ -10,6 +10,7 @@ from .axes import PLANES, AxisOrderError, axes_text
 from .builder import Builder
 from .errors import UnsupportedError
 from .followers import Activated, Follower, Normed, Scaled
+from .functions import Function, function_of
 from .network import ArgMax, Concatenate, Embedding, LastStep, Layer, Pool, Sum, Window
 from .reshape import reshape
 from .tensors import Probabilities, Size, Stream
@@ -215,8 +216,9 @@ def along_features(context: Context, stream: Stream, value: np.ndarray) -> np.nd
     return value.astype(np.float64).ravel()
 
 
-def activate(context: Context, stream: Stream, function: str) -> Stream:
-    """``function`` of every element."""
+def activate(context: Context, stream: Stream, function: Function | str) -> Stream:
+    """``function`` of every element, or the one of that name in :mod:`.functions`."""
+    function = function_of(function) if isinstance(function, str) else function
     size = stream.feature_count
     return follow(context, stream, Activated(function), size if isinstance(size, int) else None)
 

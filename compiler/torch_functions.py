@@ -11,7 +11,6 @@ from torch.nn import functional
 from .errors import UnsupportedError
 from .stream_operations import (
     Context,
-    activate,
     add,
     along_features,
     arg_max,
@@ -22,6 +21,7 @@ from .stream_operations import (
     scale,
 )
 from .tensors import Probabilities, Stream
+from .torch_activations import ACTIVATION_CALLS, ACTIVATION_HANDLERS
 from .torch_arrays import as_array
 from .torch_attention import scaled_dot_product_attention
 from .torch_shapes import SHAPES
@@ -30,16 +30,14 @@ from .torch_values import Largest, Nothing, as_stream
 __all__ = ["FUNCTIONS", "HANDLERS", "INPLACE", "softmax"]
 
 FUNCTIONS: dict[Any, str] = {  # by the name of the tensor method that does the same, if any
+    **ACTIVATION_CALLS,
     functional.adaptive_avg_pool1d: "adaptive_avg_pool1d",
     functional.adaptive_max_pool1d: "adaptive_max_pool1d",
     functional.dropout: "dropout",
     functional.linear: "linear",
     functional.log_softmax: "softmax",
-    functional.relu: "relu",
     functional.scaled_dot_product_attention: "scaled_dot_product_attention",
-    functional.sigmoid: "sigmoid",
     functional.softmax: "softmax",
-    functional.tanh: "tanh",
     getattr: "getattr",
     operator.add: "add",
     operator.getitem: "getitem",
@@ -64,29 +62,18 @@ FUNCTIONS: dict[Any, str] = {  # by the name of the tensor method that does the 
     torch.mul: "mul",
     torch.neg: "neg",
     torch.permute: "permute",
-    torch.relu: "relu",
-    torch.relu_: "relu_",
     torch.reshape: "reshape",
     torch.select: "select",
-    torch.sigmoid: "sigmoid",
     torch.softmax: "softmax",
     torch.squeeze: "squeeze",
     torch.sub: "sub",
     torch.swapaxes: "transpose",
-    torch.tanh: "tanh",
     torch.transpose: "transpose",
     torch.unsqueeze: "unsqueeze",
     torch.zeros: "zeros",
 }
 INPLACE = ("add_", "relu_", "sigmoid_", "tanh_")
 """Names that change the tensor they are given."""
-
-
-def activation(function: str) -> Callable[..., Stream]:
-    def handler(context: Context, value: Any, inplace: bool = False) -> Stream:
-        return activate(context, as_stream(value, context.subject), function)
-
-    return handler
 
 
 def dropout(context: Context, value: Any, p: float = 0.5, training: bool = True, **_: Any) -> Any:
@@ -222,9 +209,7 @@ def global_pool(function: str) -> Callable[..., Stream]:
 
 HANDLERS: dict[str, Callable[..., Any]] = {
     **SHAPES,
-    **dict.fromkeys(("relu", "relu_"), activation("relu")),
-    **dict.fromkeys(("sigmoid", "sigmoid_"), activation("sigmoid")),
-    **dict.fromkeys(("tanh", "tanh_"), activation("tanh")),
+    **ACTIVATION_HANDLERS,
     **dict.fromkeys(("add", "add_", "__radd__"), plus),
     **dict.fromkeys(("mul", "__rmul__"), times),
     **dict.fromkeys(("softmax", "log_softmax"), softmax),

@@ -24,9 +24,9 @@ __all__ = ["SUPPORTED", "Followed", "Interpreter", "is_plain", "path_of"]
 
 SUPPORTED = (
     "nn.RNN, nn.LSTM, nn.GRU, those of deltaloom.nn, nn.Linear, nn.Conv1d, nn.Embedding, "
-    "nn.BatchNorm1d, nn.LayerNorm, nn.Flatten, nn.Sequential, nn.Dropout, nn.Identity, relu, "
-    "tanh and sigmoid, sums, factors, torch.cat, mean and max over time, the last "
-    "timestep, and argmax"
+    "nn.BatchNorm1d, nn.LayerNorm, nn.Flatten, nn.Sequential, nn.Dropout, nn.Identity, "
+    "activations that are functions of an element, sums, factors, torch.cat, mean and max over "
+    "time, the last timestep, and argmax"
 )
 
 

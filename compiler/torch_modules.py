@@ -9,8 +9,9 @@ from torch import nn
 from .brevitas_modules import brevitas_modules
 from .errors import UnsupportedError
 from .nn import Attention, ConvLSTM
-from .stream_operations import Context, activate, convolve, embed, multiply, normalise, pool, scale
+from .stream_operations import Context, convolve, embed, multiply, normalise, pool, scale
 from .tensors import Stream
+from .torch_activations import ACTIVATION_MODULES, apply_activation
 from .torch_arrays import as_array
 from .torch_attention import apply_attention
 from .torch_frames import apply_conv_lstm
@@ -113,13 +114,6 @@ def layer_norm(context: Context, module: nn.LayerNorm, stream: Stream) -> Stream
     return normalise(context, stream, gain, bias_of(context, module, shape[0]), module.eps)
 
 
-def activation(function: str) -> Handler:
-    def handler(context: Context, module: nn.Module, stream: Stream) -> Stream:
-        return activate(context, stream, function)
-
-    return handler
-
-
 def global_pool(function: str) -> Handler:
     def handler(context: Context, module: Any, stream: Stream) -> Stream:
         if module.output_size not in (1, (1,)):
@@ -150,9 +144,7 @@ MODULES: dict[type[nn.Module], Handler] = {
     nn.Embedding: embedding,
     nn.BatchNorm1d: batch_norm,
     nn.LayerNorm: layer_norm,
-    nn.ReLU: activation("relu"),
-    nn.Sigmoid: activation("sigmoid"),
-    nn.Tanh: activation("tanh"),
+    **dict.fromkeys(ACTIVATION_MODULES, apply_activation),
     nn.AdaptiveAvgPool1d: global_pool("mean"),
     nn.AdaptiveMaxPool1d: global_pool("max"),
     nn.Flatten: flat,

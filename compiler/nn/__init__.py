@@ -1,5 +1,6 @@
 """Torch modules of the recurrent cells that torch lacks, and of attention."""
 
+from .activation import Activation
 from .attention import Attention
 from .conv_lstm import ConvLSTM
 from .gru import LiGRU, ResetBeforeGRU
@@ -9,6 +10,7 @@ from .sru import SRU
 
 __all__ = [
     "SRU",
+    "Activation",
     "Attention",
     "ConvLSTM",
     "CoupledLSTM",

@@ -406,8 +406,8 @@ REFUSALS = {
         rf"Module 0 \(GRUCell\) is not supported; {SUPPORTED}",
     ),
     "function": (
-        Model(lambda m, x: torch.exp(m.head(m.rnn(x)[0]))),
-        rf"Function exp is not supported; {SUPPORTED}",
+        Model(lambda m, x: torch.sin(m.head(m.rnn(x)[0]))),
+        rf"Function sin is not supported; {SUPPORTED}",
     ),
     "residual": (
         Model(lambda m, x: m.rnn(x)[0] + m.second(m.rnn(x)[0])),
@@ -662,9 +662,9 @@ def test_refuses_hooks(hook):
 def test_refuses_overridden_forward():
     class Doubled(nn.Linear):
         def forward(self, x):
-            return torch.exp(super().forward(x))
+            return torch.sin(super().forward(x))
 
-    with pytest.raises(UnsupportedError, match=r"^Function exp is not supported; "):
+    with pytest.raises(UnsupportedError, match=r"^Function sin is not supported; "):
         from_torch(Doubled(2, 2))
 
 
