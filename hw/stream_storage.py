@@ -3,7 +3,7 @@
 from ..compiler.integer import IntegerNetwork
 from ..compiler.skew import is_join, join_depths
 from ..compiler.stages import PINGPONG
-from ..compiler.streams import Embedding, Pool, Reverse, StreamLayer, Window
+from ..compiler.streams import Embedding, Pool, Reverse, Window
 from ..compiler.target import Target
 from .encoder import index_width
 from .pool import word_of
@@ -15,7 +15,10 @@ __all__ = ["stream_memories"]
 
 
 def stream_memories(network: IntegerNetwork, target: Target) -> list[Storage]:
-    """The memories of a network's stream layers; one with two readers counts twice."""
+    """The memories of stream layers, and the queues before all joins.
+
+    One with two readers counts twice.
+    """
     depths = join_depths(network)
     found = []
 
@@ -24,8 +27,6 @@ def stream_memories(network: IntegerNetwork, target: Target) -> list[Storage]:
         found.append(Storage(name, width, depth, inside))
 
     for layer in network.layers:
-        if not isinstance(layer, StreamLayer):
-            continue
         sources, name = network.sources[layer.name], layer.name
         format, size = network.formats[sources[0]], network.sizes[sources[0]]
         steps = network.longest(sources[0])
