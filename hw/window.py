@@ -120,7 +120,7 @@ class Window(wiring.Component):
             inside.eq((shown >= zeros) & (shown - zeros < known)),
             read.addr.eq(at + index),
             read.en.eq(issue),
-            self.error.eq(done & first & over & (known <= layer.lost)),
+            self.error.eq(done & over & (known <= layer.lost)),
         ]
         zero = Signal(reset_less=True)
         m.d.comb += self.o.payload.value.eq(Mux(zero, 0, read.data))
