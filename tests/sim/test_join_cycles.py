@@ -168,6 +168,20 @@ def test_equals_the_hardware(prove, name):
     prove(network, lanes, lengths=lengths, stalls=(0.0, 0.4, 0.8))
 
 
+def test_long_sequences(prove):
+    layers = (
+        Window("w", 3, 2, padding=(1, 1), sources=("input",)),
+        cell("a", GRU(3, 2)),
+        Pool("mean", "mean", 100),
+        Pool("largest", "max", sources=("a",)),
+        Concatenate("c", sources=("largest", "mean")),
+    )
+    x = np.random.default_rng(2).normal(size=(3, 40, 1))
+    network = quantize(Network(layers), x, Recipe(skip="delta"))
+    assert network.max_steps == 200
+    prove(network, 4, lengths=(131, 2, 1, 17), stalls=(0.3,))
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_integers_are_near_the_float_network(name):
     network, x, quantized = integer(name)
