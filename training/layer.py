@@ -11,9 +11,10 @@ from torch.autograd.function import once_differentiable
 
 from ..compiler.integer import IntegerLayer, Operand
 from ..sim.golden import watch_layer
-from .gradient import Gradients, LayerGradient
+from .gradient import LayerGradient
 from .history import History
 from .rounding import LN2
+from .walk import Gradients
 
 __all__ = ["LayerOutput", "run_layer"]
 

@@ -26,11 +26,18 @@ class Products:
         Real values of the layer's weights, by name.
     kind : numpy dtype
         Floating-point type of all derivatives.
+
+    Attributes
+    ----------
+    layer, kind
+        As they were given.
+    rows : GateRows
+        Where the rows of each gate lie.
     """
 
     def __init__(self, layer: IntegerLayer, weights: Mapping[str, Array], kind: np.dtype):
-        self._layer = layer
-        self._kind = kind
+        self.layer = layer
+        self.kind = kind
         self.rows = GateRows(layer)
         self._matrices = {}
         for operand in layer.operands:
@@ -48,7 +55,7 @@ class Products:
             for position, affine in self.rows.affines
             for rows in [self.rows.of[position]]
             for path in affine.paths
-            if self._layer.operand_of(path) == operand
+            if self.layer.operand_of(path) == operand
         ]
 
     def of_operand(self, operand: Operand, gates: Array) -> Array:
@@ -66,8 +73,8 @@ class Products:
         is (rows, total).
         """
         found: dict[str, Array] = {}
-        for operand in self._layer.operands:
-            values = used[operand.name].astype(self._kind) * self._kind.type(operand.format.scale)
+        for operand in self.layer.operands:
+            values = used[operand.name].astype(self.kind) * self.kind.type(operand.format.scale)
             windows = operand.convolution.gather(values) if operand.convolution else values
             columns = windows.reshape(-1, operand.columns)
             products = gates[:, self.rows.spans[operand.name]].T @ columns

@@ -19,7 +19,7 @@ from ..compiler.streams import (
     Sum,
     Window,
 )
-from .gradient import has_derivative
+from .derivatives import has_derivative
 from .rounding import round_values
 
 __all__ = ["check_differentiable", "look_up", "run_stream_layer"]
