@@ -17,8 +17,8 @@ from ..compiler.streams import StreamLayer
 from ..compiler.wiring import INPUT, sources_of
 from .attention import run_attention
 from .layer import LayerOutput, run_layer
-from .network_parameters import NetworkParameters, with_parameters
-from .parameters import StepOf
+from .network_parameters import NetworkParameters
+from .parameters import StepOf, with_parameters
 from .ranges import step_positions
 from .rounding import round_values, straight_weights
 from .streams import look_up, run_stream_layer

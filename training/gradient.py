@@ -12,6 +12,7 @@ import numpy as np
 from ..compiler.graph import Activation, Affine, Inverse, Mul, State
 from ..compiler.integer import IntegerLayer
 from .history import History
+from .parameters import INITIAL
 from .products import Products
 from .walk import Gradients, Walk
 
@@ -106,8 +107,21 @@ class LayerGradient:
         found = walk.inputs if inputs else None
         gates = walk.gates.reshape(-1, walk.gates.shape[-1])
         parameters = walk.parameters | self._products.of_weights(used, gates)
+        parameters |= self._initial(carried)
         steps = {p: walk.steps[p] - self._reached(p, parameters) for p in self._steps}
         return Gradients(inputs=found, parameters=parameters, steps=steps)
+
+    def _initial(self, carried: Mapping[int, Array]) -> dict[str, Array]:
+        """Of the states that do not start from zero, from those of the first timestep's states."""
+        return {
+            INITIAL + state.name: (
+                carried[position].sum(axis=0)
+                if position in carried
+                else np.zeros(state.size, dtype=self.kind)
+            )
+            for position, state in self._layer.graph.of(State)
+            if state.name in self._layer.initial
+        }
 
     def _reached(self, position: int, parameters: Mapping[str, Array]) -> float:
         """Sum of a rounded affine's values times the derivatives that passed the rounding.

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from ..compiler.network import Attention, Embedding, Layer, Network, StreamLayer
 from ..compiler.quantize import Plan
-from .parameters import Latent, LayerParameters, StepOf
+from .parameters import Latent, LayerParameters, StepOf, with_parameters
 from .tree import find, place
 
-__all__ = ["NetworkParameters", "with_parameters"]
+__all__ = ["NetworkParameters"]
 
 
 class NetworkParameters(nn.Module):
@@ -72,11 +72,3 @@ class NetworkParameters(nn.Module):
             return layer
 
         return Network(tuple(part(layer) for layer in plan.network.layers))
-
-
-def with_parameters(layer: Layer, values: dict[str, Tensor]) -> Layer:
-    """A cell with other parameters."""
-    arrays = {name: tensor.detach().double().numpy() for name, tensor in values.items()}
-    found = replace(layer, parameters=arrays, steps={})
-    found.check()
-    return found

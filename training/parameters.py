@@ -1,6 +1,7 @@
 """The trainable parameters of a layer, and what they are rounded to."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from ..compiler.encodings import Integers, WeightFormat
 from ..compiler.formats import LayerFormats
-from ..compiler.graph import Affine, Constant
+from ..compiler.graph import Affine, Constant, State
 from ..compiler.integer import IntegerLayer
 from ..compiler.network import Layer
 from .dense_shift import DenseShift, is_shift
@@ -16,7 +17,10 @@ from .plan_formats import AnyFormat, Place
 from .rounding import straight_weights
 from .tree import find, place
 
-__all__ = ["Latent", "LayerParameters", "StepOf"]
+__all__ = ["INITIAL", "Latent", "LayerParameters", "StepOf", "with_parameters"]
+
+INITIAL = "initial."
+"""What the names of states' first values begin with."""
 
 StepOf = Callable[[Place], Tensor | None]
 """The exponent of a format's step, if it is learned."""
@@ -44,7 +48,8 @@ class Latent(nn.Module):
 
 
 class LayerParameters(nn.Module):
-    """A layer's parameters: ``<gate>.<operand>``, ``<gate>.bias``, and constants by their name.
+    """A layer's parameters: ``<gate>.<operand>``, ``<gate>.bias``, constants by their name, and
+    ``initial.<state>`` of states that do not start from zero.
 
     Parameters
     ----------
@@ -61,7 +66,9 @@ class LayerParameters(nn.Module):
         self._layer = layer.name
         gates = {affine.name for _, affine in layer.graph.of(Affine)}
         self._paths = {name: f"{name}.bias" if name in gates else name for name in layer.parameters}
-        for name, values in layer.parameters.items():
+        initial = {INITIAL + name: values for name, values in layer.initial.items()}
+        self._paths |= {name: name for name in initial}
+        for name, values in {**layer.parameters, **initial}.items():
             found = (
                 DenseShift(values, dtype, formats[name])
                 if is_shift(formats.get(name))
@@ -81,9 +88,15 @@ class LayerParameters(nn.Module):
         ``step`` says which steps of formats are learned.
         """
         return {
-            name: self.latent(name)(formats.weights.get(name), step((self._layer, "weights", name)))
+            name: self.latent(name)(formats.weights.get(name), step(self._place(name)))
             for name in self._paths
         }
+
+    def _place(self, name: str) -> Place:
+        """Where the format of a parameter is, if it is one that can be learned."""
+        if name.startswith(INITIAL):
+            return self._layer, "states", name.removeprefix(INITIAL)
+        return self._layer, "weights", name
 
     def straight(
         self,
@@ -101,7 +114,7 @@ class LayerParameters(nn.Module):
         for name, (integers, format) in _rounded(layer, formats).items():
             dtype = torch.promote_types(values[name].dtype, torch.float32)
             real = torch.from_numpy(format.dequantize(integers)).to(dtype)
-            learned = step((self._layer, "weights", name))
+            learned = step(self._place(name))
             found[name] = self.latent(name).straight(values[name], real, format, learned)
         return found
 
@@ -123,4 +136,17 @@ def _rounded(layer: IntegerLayer, formats: LayerFormats) -> dict[str, tuple[np.n
     for _, constant in layer.graph.of(Constant):
         assert constant.format is not None
         found[constant.name] = layer.constants[constant.name], constant.format
+    for _, state in layer.graph.of(State):
+        if state.name in layer.initial:
+            assert state.format is not None
+            found[INITIAL + state.name] = layer.initial[state.name], state.format
+    return found
+
+
+def with_parameters(layer: Layer, values: Mapping[str, Tensor]) -> Layer:
+    """A cell with other parameters, by the names of :class:`LayerParameters`."""
+    arrays = {name: tensor.detach().double().numpy() for name, tensor in values.items()}
+    initial = {name: arrays.pop(INITIAL + name) for name in layer.initial}
+    found = replace(layer, parameters=arrays, initial=initial, steps={})
+    found.check()
     return found

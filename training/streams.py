@@ -34,12 +34,6 @@ def check_differentiable(network: Network) -> None:
                     f"Layer {cell.name} ({cell.cell}) has the operation {node.name} "
                     f"({type(node).__name__}), which has no derivative yet"
                 )
-    for cell in network.computing:
-        if cell.initial:
-            raise UnsupportedError(
-                f"Layer {cell.name} starts from a state of its own, which cannot be trained with; "
-                f"supported is a start from zeros"
-            )
     for layer in network.layers:
         if isinstance(layer, ArgMax):
             raise UnsupportedError(

@@ -19,7 +19,6 @@ from deltaloom.compiler.network import (
     Network,
     Sum,
 )
-from deltaloom.compiler.torch_frontend import from_torch
 from deltaloom.training.streams import check_differentiable
 
 RECIPES = [
@@ -231,10 +230,3 @@ def test_refuses_what_has_no_derivative(sequences, random_layer):
         dl.prepare(network, None, x)
     with pytest.raises(TypeError, match=r"Recipe must be a deltaloom\.Recipe, not ndarray"):
         dl.prepare(nn.GRU(3, 4), x, dl.Recipe())
-
-
-def test_a_state_to_start_from_is_refused():
-    network = from_torch(nn.GRU(2, 3, batch_first=True))
-    layer = replace(network.layers[0], initial={"h": np.ones(3)})
-    with pytest.raises(dl.UnsupportedError, match="Layer gru.0 starts from a state of its own"):
-        dl.prepare(Network((layer,)), None, np.zeros((1, 2, 2)))
