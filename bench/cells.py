@@ -22,7 +22,8 @@ __all__ = ["CELLS", "figures", "measure"]
 FOLDER = Path(__file__).parents[1] / "build" / "bench"
 BOARD = "ulx3s_85f"
 SIZE, LANES, TIMESTEPS = 64, 16, 40
-SPEED, THETA = 0.05, 8
+SPEED, THETA, KEPT = 0.05, 8, 8
+FIXED = f"GRU, the {KEPT} largest differences of each vector"
 CELLS: Mapping[str, Callable[[], nn.Module]] = {
     "linear": lambda: nn.Linear(SIZE, SIZE),
     "RNN": lambda: nn.RNN(SIZE, SIZE, batch_first=True),
@@ -38,6 +39,7 @@ CELLS: Mapping[str, Callable[[], nn.Module]] = {
     "GRU, reset before": lambda: dl.nn.ResetBeforeGRU(SIZE, SIZE, batch_first=True),
     "LiGRU": lambda: dl.nn.LiGRU(SIZE, SIZE, batch_first=True),
     "SRU": lambda: dl.nn.SRU(SIZE, SIZE, batch_first=True),
+    FIXED: lambda: nn.GRU(SIZE, SIZE, batch_first=True),
 }
 KINDS = {"luts": "LUT4", "flip_flops": "flip-flops", "multipliers": "MULT18X18D"}
 KINDS |= {"block_rams": "DP16KD"}
@@ -50,14 +52,24 @@ def measure(progress: Callable[[str], None]) -> dict[str, Any]:
         progress(name)
         dense = _run(make, white_noise(TIMESTEPS, SIZE), dl.Recipe())
         slow = slow_signal(TIMESTEPS, SIZE, SPEED)
-        sparse = _run(make, slow, dl.Recipe(skip="delta", theta=THETA))
-        model = _quantized(make, slow, dl.Recipe(skip="delta", theta=THETA))
+        skipping = dl.Recipe(skip="delta", theta=THETA)
+        if name == FIXED:
+            skipping = dl.Recipe(skip="top_k", k=KEPT)
+        sparse = _run(make, slow, skipping)
+        model = _quantized(make, slow, skipping)
         (folded,) = schedule(model.network, LANES).layers
         folder = FOLDER / f"cell-{''.join(c for c in name if c.isalnum())}".lower()
         cells = flow.synthesise(Engine(folded), catalogue.get(BOARD), folder)
         found = {kind: count for kind, count in asdict(cells).items() if count}
         cases.append({"cell": name, "dense": dense, "sparse": sparse, "cells": found})
-    sizes = {"size": SIZE, "lanes": LANES, "timesteps": TIMESTEPS, "theta": THETA, "board": BOARD}
+    sizes = {
+        "size": SIZE,
+        "lanes": LANES,
+        "timesteps": TIMESTEPS,
+        "theta": THETA,
+        "kept": KEPT,
+        "board": BOARD,
+    }
     return sizes | {"cases": cases}
 
 
