@@ -259,6 +259,7 @@ def _layer_summary(layer: IntegerLayer) -> dict[str, Any]:
         "units": layer.units,
         "skip": layer.skip.value,
         "theta": dict(layer.theta),
+        "kept": dict(layer.kept),
         "operands": {operand.name: str(operand.format) for operand in layer.operands},
         "formats": {node.name: str(node.format) for node in nodes},
         "weights": {

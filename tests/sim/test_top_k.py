@@ -131,6 +131,12 @@ def test_more_than_can_be_selected(integer_network):
         Recipe(skip="top_k", k={"l.0": {"x": 65}})
 
 
+def test_loaded_states_are_refused(integer_network):
+    network = integer_network(GRU(3, 5), recipe=Recipe(skip="top_k", k=2))
+    with pytest.raises(UnsupportedError, match=r"^Registers are not supported for layer l\.0, whi"):
+        schedule(network, 4, registers=True)
+
+
 def test_convolutions_are_refused(float_network):
     cell = ConvLSTM(1, 2, (3, 3), 3)
     network = float_network(cell)
