@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from deltaloom.boards.budget import (
@@ -9,11 +10,14 @@ from deltaloom.boards.budget import (
     target_of,
 )
 from deltaloom.boards.catalogue import get
-from deltaloom.compiler.cells import GRU, LSTM
+from deltaloom.compiler.cells import GRU, LSTM, Linear
+from deltaloom.compiler.errors import DoesNotFitError
+from deltaloom.compiler.network import Embedding, Network, Reverse
+from deltaloom.compiler.quantize import quantize
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import most_useful_lanes, schedule
 
-ECP5, SMALL = get("ulx3s_25f"), get("icebreaker")
+ECP5, LARGE, SMALL = get("ulx3s_25f"), get("ulx3s_85f"), get("icebreaker")
 
 
 @pytest.mark.parametrize(
@@ -51,3 +55,19 @@ def test_most_lanes_leave_logic_for_the_rest(integer_network, weights):
         assert need.multipliers == ECP5.multipliers
     else:
         assert 28 < lanes < most_useful_lanes(network.computing[0])
+
+
+def test_memories_between_engines_count(random_layer):
+    """A reversal of long sequences, and a table of many words, before any tool runs."""
+    x = np.random.default_rng(0).integers(0, 9, (2, 5, 1))
+    table = np.random.default_rng(1).normal(size=(20_000, 16))
+    front = {
+        "reversal": (random_layer("a", Linear(1, 16)), Reverse("back", 5000)),
+        "table": (Embedding("words", table),),
+    }
+    for layers in front.values():
+        network = quantize(Network((*layers, random_layer("b", Linear(16, 2)))), x)
+        sentence = r"^Board ulx3s_25f has 56 block RAMs, design needs \d+: "
+        with pytest.raises(DoesNotFitError, match=sentence):
+            check_schedule(schedule(network, 2, target_of(ECP5)), ECP5)
+        check_schedule(schedule(network, 2, target_of(LARGE)), LARGE)
