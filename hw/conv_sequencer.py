@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..compiler.conv_schedule import spans_ahead
 from .conv_spans import SpanReader, span_layout
+from .counter import counter
 from .encoder import index_width
 from .queue import Queue
 from .reservation import Reservation
@@ -125,9 +126,9 @@ class WindowSequencer(wiring.Component):
                 alone.eq(following.count == 1),
             ]
 
-        fold, last_fold = self._count(m, "fold", schedule.folds, end)
-        number, last_pass = self._count(m, "number", schedule.passes, end)
-        slot, last_slot = self._count(m, "slot", schedule.slots, end)
+        fold, last_fold = counter(m, "fold", schedule.folds, end)
+        number, last_pass = counter(m, "number", schedule.passes, end)
+        slot, last_slot = counter(m, "slot", schedule.slots, end)
         base = Signal(self.token.base.shape(), name="pass_base")
         with m.If(end):
             m.d.sync += base.eq(Mux(last_pass, 0, base + schedule.columns))
@@ -160,11 +161,3 @@ class WindowSequencer(wiring.Component):
             token.buffer.eq(buffer),
         ]
         return m
-
-    def _count(self, m, name, limit, step):
-        """A counter below ``limit`` and whether it is at its end."""
-        at, end = Signal(range(limit), name=name), Signal(name=f"last_{name}")
-        m.d.comb += end.eq(at == limit - 1)
-        with m.If(step):
-            m.d.sync += at.eq(Mux(end, 0, at + 1))
-        return at, end

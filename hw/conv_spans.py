@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from ..compiler.conv_schedule import PASSES_AHEAD, SPAN_LATENCY, Spans
 from ..compiler.fixed import width_for
 from .conv_encoder import ends_width
+from .counter import counter
 from .delay import delayed
 from .ram_style import ram_attributes
 
@@ -115,14 +116,6 @@ class SpanReader(wiring.Component):
         self._join(m, *known)
         return m
 
-    def _count(self, m, name, limit, step):
-        """A counter below ``limit`` and whether it is at its end."""
-        at, end = Signal(range(limit), name=name), Signal(name=f"{name}_end")
-        m.d.comb += end.eq(at == limit - 1)
-        with m.If(step):
-            m.d.sync += at.eq(Mux(end, 0, at + 1))
-        return at, end
-
     def _ask(self, m):
         """Which span is asked for in this cycle: window, place in it, and flags."""
         schedule, layer = self._schedule, self._schedule.layer
@@ -133,10 +126,10 @@ class SpanReader(wiring.Component):
         down, across = [], []
         for number, spans in enumerate(self._spans):
             mine = go & (state == number)
-            at, end = self._count(m, f"across{number}", spans.columns.shape[1], mine)
+            at, end = counter(m, f"across{number}", spans.columns.shape[1], mine)
             across.append(at)
             across_ends.append(end)
-            at, end = self._count(m, f"down{number}", spans.rows.shape[1], mine & end)
+            at, end = counter(m, f"down{number}", spans.rows.shape[1], mine & end)
             down.append(at)
             down_ends.append(end)
         over, final, first = Signal(), Signal(), Signal(init=1)
@@ -147,9 +140,9 @@ class SpanReader(wiring.Component):
         with m.If(go):
             m.d.sync += [state.eq(state ^ over), first.eq(final)]
         ended = go & final
-        _, last_pass = self._count(m, "number", schedule.passes, ended)
-        x, last_column = self._count(m, "column", width, ended & last_pass)
-        y, last_row = self._count(m, "row", height, ended & last_pass & last_column)
+        _, last_pass = counter(m, "number", schedule.passes, ended)
+        x, last_column = counter(m, "column", width, ended & last_pass)
+        y, last_row = counter(m, "row", height, ended & last_pass & last_column)
         done = Signal()
         m.d.comb += done.eq(ended & last_pass & last_column & last_row)
 
