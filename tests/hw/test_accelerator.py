@@ -6,7 +6,15 @@ from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib import fifo, memory, wiring
 
 from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ReluRNN
-from deltaloom.compiler.network import Embedding, Network, Pool, Reverse, Window
+from deltaloom.compiler.network import (
+    Concatenate,
+    Embedding,
+    Network,
+    Pool,
+    Reverse,
+    Sum,
+    Window,
+)
 from deltaloom.compiler.quantize import quantize
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import schedule
@@ -129,7 +137,8 @@ class Undefined(memory.Memory):
             clash = Signal()
             for write in self.__dict__.get("written", []):
                 if self.attrs.get("no_rw_check"):
-                    m.d.sync += clash.eq(write.en & (write.addr == port.addr))
+                    with m.If(port.en):
+                        m.d.sync += clash.eq(write.en & (write.addr == port.addr))
             data = port.data.as_value() if hasattr(port.data, "as_value") else port.data
             target = shown.data.as_value() if hasattr(shown.data, "as_value") else shown.data
             m.d.comb += target.eq(data ^ clash.replicate(len(data)))
@@ -152,6 +161,25 @@ def test_no_word_is_used_that_is_read_while_written(
     network = integer_network(*cells, recipe=Recipe(skip=skip))
     target = Target(distributed_memory=distributed)
     prove(network, lanes, target=target, lengths=(3, 1, 1, 4), stalls=(0.0, 0.4))
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("distributed", [True, False], ids=["ecp5", "ice40"])
+def test_nor_between_engines(prove, random_layer, monkeypatch, distributed, size):
+    monkeypatch.setattr(memory, "Memory", Undefined)
+    monkeypatch.setattr(fifo, "Memory", Undefined)
+    layers = (
+        Window("w", 2, padding=(1, 0), sources=("input",)),
+        random_layer("a", Linear(2, size)),
+        Reverse("back", 5),
+        Sum("sum", sources=("back", "a", "back")),
+        Pool("mean", "mean", 5, sources=("sum",)),
+        Pool("largest", "max", sources=("sum",)),
+        Concatenate("c", sources=("mean", "largest")),
+    )
+    network = quantize(Network(layers), np.random.default_rng(0).normal(size=(3, 5, 1)))
+    target = Target(distributed_memory=distributed)
+    prove(network, 1, target=target, lengths=(3, 1, 1, 5, 1, 4), stalls=(0.0, 0.5))
 
 
 TABLE = np.random.default_rng(0).normal(size=(5, 2))
