@@ -1,7 +1,8 @@
 """What values a network's nodes take on sample data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from .evaluate import as_sequences, evaluate
 from .fixed import Format
 from .graph import Node
 from .network import Embedding, Layer, Network
+from .signal_noise import signal_to_noise
+from .state_clipping import least_error_format
 
 __all__ = ["STREAM", "Ranges", "Statistics", "calibrate"]
 
@@ -70,6 +73,12 @@ class Statistics:
             np.concatenate([part.counts for part in parts]),
         )
 
+    def share_beyond(self, format: Format) -> float:
+        """Share of the values that a format cuts off by more than half a step."""
+        low, high = (format.min - 0.5) * 2.0**-format.frac, (format.max + 0.5) * 2.0**-format.frac
+        beyond = self.counts[(self.values < low) | (self.values > high)]
+        return float(beyond.sum() / self.counts.sum())
+
     def format(self, width: int, clip: str) -> Format:
         """Power-of-two format of ``width`` bits; ``clip`` is ``minmax`` or ``mse``."""
         if clip == "mse":
@@ -77,8 +86,58 @@ class Statistics:
         return covering_format(self.low, self.high, width, f"Values of {self.what}")
 
 
-Ranges = Mapping[tuple[str, str], Statistics]
-"""Statistics by layer name and node name; :data:`STREAM` for what a layer or the input gives."""
+class Ranges(dict[tuple[str, str], Statistics]):
+    """Statistics by layer name and node name; :data:`STREAM` for what a layer or the input gives.
+
+    Parameters
+    ----------
+    network : Network
+        Float network.
+    x : list or array
+        The sample data.
+    states : mapping of str to mapping of str to array, optional
+        What they start from.
+    """
+
+    def __init__(self, network: Network, x: Any, states: Any = None):
+        super().__init__()
+        self._network, self._x, self._states = network, x, states
+        self._formats: dict[tuple[str, str, int], Format] = {}
+
+    def following(self, layer: Layer, position: int) -> Statistics:
+        """A state's values are those that are computed for it, the sequence's last one included.
+
+        What sequences start from counts where it goes beyond them.
+        """
+        nodes = layer.graph.nodes
+        computed = self[layer.name, nodes[layer.graph.next_of(position)].name]
+        own = self[layer.name, nodes[position].name]
+        if own.low < min(computed.low, 0.0) or own.high > max(computed.high, 0.0):
+            return Statistics.merged([computed, own])
+        return computed
+
+    def state_format(self, layer: Layer, position: int, width: int) -> Format:
+        """What a state is kept in, of ``width`` bits, so that the network's outputs err least.
+
+        :func:`~deltaloom.compiler.state_clipping.least_error_format` says which formats are tried.
+        """
+        state = layer.graph.nodes[position].name
+        key = (layer.name, state, width)
+        if key not in self._formats:
+            statistics = self.following(layer, position)
+
+            def ratio(format: Format) -> float:
+                kept = {layer.name: {state: format}}
+                found = evaluate(self._network, self._x, states=self._states, kept=kept)
+                return signal_to_noise(self._outputs, found)
+
+            covering = statistics.format(width, "minmax")
+            self._formats[key] = least_error_format(covering, statistics.share_beyond, ratio)
+        return self._formats[key]
+
+    @cached_property
+    def _outputs(self) -> np.ndarray | list[np.ndarray]:
+        return evaluate(self._network, self._x, states=self._states)
 
 
 def calibrate(network: Network, x: Any, states: Any = None) -> Ranges:
@@ -95,7 +154,11 @@ def calibrate(network: Network, x: Any, states: Any = None) -> Ranges:
     states : mapping of str to mapping of str to array, optional
         What the sequences start from, as :func:`~deltaloom.compiler.evaluate.evaluate` takes it.
     """
-    found: dict[tuple[str, str], Statistics] = {}
+    try:
+        sequences = as_sequences(x, network.input_size)
+    except DeltaloomError as error:
+        raise DeltaloomError(f"Calibration data are unusable: {error}") from error
+    found = Ranges(network, sequences, states)
 
     def observe(layer: Layer, node: Node, values: np.ndarray) -> None:
         found[layer.name, node.name] = Statistics.of(f"{layer.name}.{node.name}", values)
@@ -103,10 +166,6 @@ def calibrate(network: Network, x: Any, states: Any = None) -> Ranges:
     def observe_stream(name: str, values: np.ndarray) -> None:
         found[name, STREAM] = Statistics.of(f"stream {name}", values)
 
-    try:
-        sequences = as_sequences(x, network.input_size)
-    except DeltaloomError as error:
-        raise DeltaloomError(f"Calibration data are unusable: {error}") from error
     with np.errstate(over="ignore", invalid="ignore"):
         evaluate(network, sequences, observe, observe_stream, states=states)
     for part in network.layers:

@@ -8,6 +8,7 @@ import numpy as np
 
 from .attention import Attention
 from .errors import DeltaloomError
+from .fixed import Format
 from .graph import (
     Activation,
     Add,
@@ -45,6 +46,9 @@ __all__ = [
 Observer = Callable[[Layer, Node, np.ndarray], None]
 """Takes a layer, one of its graph's nodes and the node's values, float64 (rows, size)."""
 
+Kept = Mapping[str, Mapping[str, Format]]
+"""By layer and state: a format of the state."""
+
 StreamObserver = Callable[[str, np.ndarray], None]
 """Takes a stream's name and its vectors, float64 (rows, size)."""
 
@@ -64,6 +68,7 @@ def evaluate(
     observe_stream: StreamObserver | None = None,
     *,
     states: Any = None,
+    kept: Kept | None = None,
 ) -> np.ndarray | list[np.ndarray]:
     """Run the network in float64.
 
@@ -84,6 +89,9 @@ def evaluate(
     states : mapping of str to mapping of str to array, optional
         By layer and state, (batch, size): what the sequences start from. What is left out starts
         as the layer says, from zero if it says nothing.
+    kept : mapping of str to mapping of str to Format, optional
+        By layer and state: what its values are rounded to from one timestep to the next. States
+        that are left out stay as they are.
 
     Returns
     -------
@@ -91,7 +99,7 @@ def evaluate(
         Float64 (batch, time, outputs), or a list of (time, outputs) if ``x`` is a list;
         (batch, outputs) in both cases if the network gives one vector a sequence.
     """
-    return run(network, x, observe, observe_stream, states=states).outputs
+    return run(network, x, observe, observe_stream, states=states, kept=kept).outputs
 
 
 def run(
@@ -101,6 +109,7 @@ def run(
     observe_stream: StreamObserver | None = None,
     *,
     states: Any = None,
+    kept: Kept | None = None,
 ) -> FloatRun:
     """As :func:`evaluate`, with the states that are left."""
     sequences = as_sequences(x, network.input_size)
@@ -114,7 +123,10 @@ def run(
         taken = [streams[source] for source in sources]
         if isinstance(layer, Layer):
             rows, layout = taken[0]
-            rows, left = _evaluate_layer(layer, rows, layout, observe, given.get(layer.name, {}))
+            formats = (kept or {}).get(layer.name, {})
+            rows, left = _evaluate_layer(
+                layer, rows, layout, observe, given.get(layer.name, {}), formats
+            )
             if left:
                 finals[layer.name] = left
         elif isinstance(layer, Attention):
@@ -181,6 +193,7 @@ def _evaluate_layer(
     layout: Layout,
     observe: Observer | None,
     given: Mapping[str, np.ndarray],
+    formats: Mapping[str, Format],
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """All rows of the layer's output, and the states that are left.
 
@@ -217,6 +230,7 @@ def _evaluate_layer(
     for position, state in graph.of(State):
         start = given.get(state.name, layer.initial.get(state.name, np.zeros(state.size)))
         previous[position] = np.broadcast_to(start, (len(layout.ends), state.size))[layout.order]
+    rounded = {p: formats[state.name] for p, state in graph.of(State) if state.name in formats}
     left = {position: state.astype(np.float64) for position, state in previous.items()}
     end = 0
     for count in layout.alive if dependent else ():
@@ -229,6 +243,8 @@ def _evaluate_layer(
         for position in kept:
             results[position][rows] = now[position]
         previous = {p: now[n] for p, n in zip(states, graph.next_states, strict=True)}
+        for position, format in rounded.items():
+            previous[position] = format.dequantize(format.quantize(previous[position]))
         for position, state in previous.items():
             left[position][:count] = state
         end += count

@@ -94,25 +94,12 @@ def _operand_formats(
                     found[path.name] = narrow if rounded else input
                     continue
                 case State():
-                    statistics = _following(layer, path.operand, ranges)
+                    statistics = ranges.following(layer, path.operand)
                 case node:
                     statistics = ranges[layer.name, node.name]
             width = recipe.activation_bits(layer.name, path.name)
             found[path.name] = statistics.format(width, recipe.clip)
     return found
-
-
-def _following(layer: Layer, state: int, ranges: Ranges) -> Statistics:
-    """A state's values are those that are computed for it, the sequence's last one included.
-
-    What sequences start from counts where it goes beyond them.
-    """
-    nodes = layer.graph.nodes
-    computed = ranges[layer.name, nodes[layer.graph.next_of(state)].name]
-    own = ranges[layer.name, nodes[state].name]
-    if own.low < min(computed.low, 0.0) or own.high > max(computed.high, 0.0):
-        return Statistics.merged([computed, own])
-    return computed
 
 
 def _state_formats(
@@ -127,8 +114,10 @@ def _state_formats(
             found[state.name] = operands[state.name]
         elif limit is not None:
             found[state.name] = Format(width, width - 1 - math.ceil(math.log2(limit)))
+        elif recipe.clip == "mse":
+            found[state.name] = ranges.state_format(layer, position, width)
         else:
-            found[state.name] = _following(layer, position, ranges).format(width, "minmax")
+            found[state.name] = ranges.following(layer, position).format(width, recipe.clip)
     return found
 
 

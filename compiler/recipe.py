@@ -39,8 +39,9 @@ class Recipe:
         operands, of which smaller ones are multiplied whole; so are layers and operands that a
         mapping leaves out.
     clip : str
-        Range of weights and activations: ``minmax`` covers every value of the calibration,
-        ``mse`` minimises the mean squared error (Rezk et al. 2022).
+        Range of weights, activations and states: ``minmax`` covers every value of the
+        calibration, ``mse`` minimises the mean squared error (Rezk et al. 2022), that of the
+        network's outputs where a state is concerned.
     paths : mapping of pattern to mapping of str to str
         Overrides by name, as in ``fnmatch``, later ones first. ``weights`` and ``scale`` apply
         to ``layer.gate.operand``, as in ``{"rnn.0.*.h": {"weights": "int16"}}``, and
@@ -49,7 +50,7 @@ class Recipe:
     state_limits : mapping of pattern to float
         Largest magnitude that a state is kept for, by ``layer.state`` as in ``fnmatch``, later
         ones first: ``{"lstm.0.c": 64}``. Beyond it the state saturates, which is counted; below
-        it the state is finer. Left out: what the calibration's largest value needs.
+        it the state is finer. Left out: as ``clip`` says.
     elementwise : int
         Bits of gates, states and everything element-wise, 4 to 16.
     activation_error : float, optional

@@ -30,7 +30,6 @@ CHUNK, CONTEXT = 512, 64  # samples of a timestep, and of the one before that it
 RATE = 16_000
 NOISE_LEVELS = (20, 10, 5, 0)  # signal-to-noise ratios in dB
 CALIBRATION, TEST = 40, 60  # sentences
-STATE_LIMIT = 64  # of the cell state: few go further, and 16 bits keep the others finer
 REACH = 0.998
 
 
@@ -137,9 +136,7 @@ def run(progress: Progress) -> dict[str, Any]:
     progress.say("Encoding recordings")
     detector, calibration, test = features()
     progress.say("Quantizing to 8 bits")
-    model = dl.quantize(
-        detector, calibration, dl.Recipe(skip="zero", state_limits={"lstm.0.c": STATE_LIMIT})
-    )
+    model = dl.quantize(detector, calibration, dl.Recipe(skip="zero"))
     design = dl.generate(model, "ulx3s_85f", LANES)
     frames = sum(map(len, test))
     progress.say(f"Simulating {frames} frames that were not calibrated on")

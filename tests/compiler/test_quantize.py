@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ReluRNN
+from deltaloom.compiler.cells import GRU, LSTM, RNN, LiGRU, Linear, ReluRNN
 from deltaloom.compiler.checks import check_network
 from deltaloom.compiler.errors import DeltaloomError
 from deltaloom.compiler.evaluate import evaluate
@@ -15,6 +15,7 @@ from deltaloom.compiler.network import LastStep, Network
 from deltaloom.compiler.pwl import worst_error
 from deltaloom.compiler.quantize import quantize
 from deltaloom.compiler.recipe import Recipe
+from deltaloom.compiler.signal_noise import signal_to_noise
 from deltaloom.sim.golden import run
 
 
@@ -300,6 +301,37 @@ def test_a_limited_state_is_finer_and_saturates(make_network, limit, frac):
     states = {node.name: node.format for _, node in quantized.graph.of(State)}
     assert states["c"] == Format(16, frac)
     assert states["h"] == Format(8, 7)
+
+
+@pytest.mark.parametrize(("ordinary", "expected"), [(0.25, 4), (0.5, 4), (0.02, 3)])
+def test_a_state_is_kept_as_far_as_the_outputs_need(make_network, ordinary, expected):
+    """Of all limits that can be given by hand the one with the best integer outputs.
+
+    One sequence of 120 drives a state far, the others stay at a fraction of that. Neither the
+    largest value decides nor a share of the values that may be cut.
+    """
+    network = make_network(LiGRU(1, 3))
+    zeros = {k: np.zeros_like(v) for k, v in network.layers[0].parameters.items()}
+    slow = {"n.x": np.array([[40.0], [32.0], [24.0]]), "z": np.full(3, 3.0)}
+    network = with_parameters(network, **(zeros | slow))
+    rng = np.random.default_rng(0)
+    x = np.resize([1.0, -1.0], (120, 50, 1)) * rng.uniform(0.2, 1, (120, 1, 1)) * ordinary
+    x[7] = 1.0
+    wanted = evaluate(network, x)
+
+    def quality(**options):
+        recipe = Recipe("int16", "int16", elementwise=10, **options)
+        quantized = quantize(network, x, recipe)
+        (layer,) = quantized.layers
+        (state,) = (node for _, node in layer.graph.of(State))
+        return state.format.frac, signal_to_noise(wanted, results(quantized, x))
+
+    chosen, reached = quality()
+    assert chosen == expected
+    by_hand = [quality(state_limits={"rnn.0.h": limit}) for limit in (64, 32, 16, 8)]
+    assert [frac for frac, _ in by_hand] == [3, 4, 5, 6]
+    assert (chosen, reached) == max(by_hand, key=lambda found: found[1])
+    assert quality(clip="minmax")[0] == 3
 
 
 def test_refuses_limits_of_states_that_are_not_kept(make_network):
