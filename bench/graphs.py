@@ -68,7 +68,8 @@ def conv_lstm() -> Network:
 
 
 def words() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, ENTRIES, (1, TIMESTEPS, 1))
+    """Several sequences, since the head works once in each."""
+    return np.random.default_rng(0).integers(0, ENTRIES, (4, TIMESTEPS, 1))
 
 
 def features() -> np.ndarray:

@@ -251,6 +251,7 @@ def test_graphs_on_few_lanes(monkeypatch, tmp_path):
     monkeypatch.setattr(dl.Design, "simulate", simulate_in_the_model)
     rows = graphs.figures(graphs.measure(quiet))
     assert len(rows) == len(graphs.GRAPHS)
+    assert not any("nan" in row.measured for row in rows)
     assert all(row.met is None and row.measured.endswith("1,234 LUT4") for row in rows)
 
 
