@@ -127,7 +127,7 @@ def _silero(progress: Callable[[str], None]) -> dict[str, Any]:
     def error(candidate: dl.QuantizedModel) -> float:
         return float(np.mean(_called(candidate, calibration) != wanted[len(calibration)]))
 
-    recipe = dl.Recipe(skip="delta", state_limits={"lstm.0.c": silero.STATE_LIMIT})
+    recipe = dl.Recipe(skip="delta")
     start = time.process_time()
     found = dl.explore(
         detector,

@@ -15,13 +15,14 @@ from deltaloom.examples.digits import DigitClassifier
 
 from .data import Clips, SpokenDigits
 from .digits import CALIBRATION_CLIPS, correct
-from .digits_models import CELLS, SEEDS, float_model, spread
+from .digits_models import SEEDS, float_model, spread
 from .figures import Figure
 
 __all__ = ["PICTURE", "error_rate", "figures", "measure"]
 
 RECIPES = {"W8A8": dl.Recipe(), "W4A4": dl.Recipe("int4", "int4")}
 MAX_LOSS = 0.3
+MEASURED = ("GRU", "LSTM", "LiGRU")
 SWEPT = "GRU"
 WIDTHS = range(2, 9)
 PICTURE = Path(__file__).parent / "results" / "digits_sweep.svg"
@@ -34,7 +35,7 @@ def measure(progress: Callable[[str], None]) -> dict[str, Any]:
     data = digits.load()
     calibration = data.train.features[:CALIBRATION_CLIPS]
     rows, sweeps = [], []
-    for cell in CELLS:
+    for cell in MEASURED:
         for seed in SEEDS:
             model = float_model(cell, seed, data)
             rows.append({"cell": cell, "seed": seed, **one(model, data, calibration)})
@@ -100,7 +101,7 @@ def sweep_of(
 
 def figures(result: dict[str, Any]) -> list[Figure]:
     found = []
-    for cell in CELLS:
+    for cell in MEASURED:
         rows = [row for row in result["rows"] if row["cell"] == cell]
         float_text = spread([100 - row["test"]["float"] for row in rows])
         for name in (*RECIPES, "skipped"):

@@ -23,7 +23,7 @@ import deltaloom as dl
 from deltaloom.bench.data import russian_speech, silero_weights
 from deltaloom.cli_display import DONE, FAILED, Progress, by_layer, by_operand, complain, facts
 
-__all__ = ["LANES", "STATE_LIMIT", "Detector", "Encoder", "features", "main", "recordings"]
+__all__ = ["LANES", "Detector", "Encoder", "features", "main", "recordings"]
 
 LANES = {"lstm.0": 64, "head": 1}
 CHUNK, CONTEXT = 512, 64  # samples of a timestep, and of the one before that it sees again

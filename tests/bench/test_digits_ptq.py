@@ -28,7 +28,7 @@ def test_every_cell_and_the_sweep(data, monkeypatch, tmp_path):
 
     monkeypatch.setattr(digits_ptq.digits, "load", lambda: data)
     monkeypatch.setattr(digits_ptq, "float_model", untrained)
-    monkeypatch.setattr(digits_ptq, "CELLS", {"GRU": None, "LiGRU": None})
+    monkeypatch.setattr(digits_ptq, "MEASURED", ("GRU", "LiGRU"))
     monkeypatch.setattr(digits_ptq, "SEEDS", range(2))
     monkeypatch.setattr(digits_ptq, "WIDTHS", [8, 12])
     monkeypatch.setattr(digits_ptq, "MAX_LOSS", 60.0)
@@ -53,7 +53,7 @@ def test_error_rate(data):
 
 
 def test_points_lost_are_means_over_seeds(monkeypatch):
-    monkeypatch.setattr(digits_ptq, "CELLS", {"LiGRU": None})
+    monkeypatch.setattr(digits_ptq, "MEASURED", ("LiGRU",))
     rows = [
         {
             "cell": "LiGRU",
