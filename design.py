@@ -401,11 +401,6 @@ def generate(
         If there is no such board.
     """
     network = model.network
-    for layer in network.computing:
-        if layer.initial:
-            raise UnsupportedError(
-                f"Layer {layer.name} starts from a state of its own, which has no hardware yet"
-            )
     found = catalogue.get(board) if board is not None else None
     if found and registers:
         raise UnsupportedError(

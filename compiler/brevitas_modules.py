@@ -20,7 +20,8 @@ from .network import Layer
 from .stream_operations import Context, activate
 from .tensors import Stream
 from .torch_arrays import as_array
-from .torch_layers import is_zero, stacked
+from .torch_layers import stacked
+from .torch_states import is_zero
 from .torch_values import Recurrence
 
 __all__ = ["brevitas_modules"]

@@ -180,6 +180,11 @@ class IntegerLayer:
     initial: Mapping[str, np.ndarray] = field(default_factory=dict)
     kept: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def starts_from_zero(self) -> bool:
+        """Whether every state is zero before a sequence, unless a caller says otherwise."""
+        return not any(values.any() for values in self.initial.values())
+
     def initial_state(self, state: State) -> np.ndarray:
         """What every sequence starts from, unless a caller says otherwise; int64 (size,)."""
         if state.name in self.initial:

@@ -81,11 +81,6 @@ def read_recurrent(
     if layout not in (0, 1):
         raise UnsupportedError(f"{subject} has layout={layout}; supported are 0 and 1")
     functions = read_functions(kind, attributes, count, subject)
-    for state in ("initial_h", "initial_c"):
-        if not _is_zero(inputs.get(state)):
-            raise UnsupportedError(
-                f"{subject} has {state}, an initial state; supported is a start from zeros"
-            )
     gates = len(GATES[kind])
     w = _array(inputs.get("W"), "W", (count, None, None), subject)
     hidden = w.shape[1] // gates
@@ -98,6 +93,7 @@ def read_recurrent(
     w = _array(w, "W", (count, gates * hidden, None), subject)
     b = _optional(inputs.get("B"), "B", (count, 2 * gates * hidden), subject)
     p = _optional(inputs.get("P"), "P", (count, 3 * hidden), subject)
+    starts = _initial_states(inputs, (count, hidden), layout, subject)
     layers = []
     for place in range(count):
         rows = {
@@ -113,7 +109,9 @@ def read_recurrent(
         cell, parameters = _cell(kind, attributes, functions[place], rows, p[place], subject)
         suffix = "" if count == 1 else (".forward", ".reverse")[place]
         graph = with_functions(trace(cell), kind, functions[place])
-        layers.append(Layer(name + suffix, type(cell).__name__, graph, parameters))
+        layers.append(
+            Layer(name + suffix, type(cell).__name__, graph, parameters, initial=starts[place])
+        )
     backward = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
     return Recurrent(tuple(layers), backward[direction], bool(layout))
 
@@ -172,6 +170,35 @@ def _cell(
     for gate, (w, r, b_x, b_h) in rows.items():
         parameters |= {f"{gate}.x": w, f"{gate}.h": r, gate: b_x + b_h}
     return cell, parameters
+
+
+def _initial_states(
+    inputs: Mapping[str, Any], shape: tuple[int, int], layout: int, subject: str
+) -> list[dict[str, np.ndarray]]:
+    """What each direction starts from, by state; constants that are the same for the batch."""
+    count, hidden = shape
+    found: list[dict[str, np.ndarray]] = [{} for _ in range(count)]
+    for state in ("h", "c"):
+        name, given = f"initial_{state}", inputs.get(f"initial_{state}")
+        if _is_zero(given):
+            continue
+        if isinstance(given, Filled):
+            given = np.full((count, 1, hidden), given.value)
+        elif not isinstance(given, np.ndarray) or given.dtype.kind != "f":
+            raise UnsupportedError(
+                f"{subject} has a computed {name}; supported are zeros, constants and inputs of "
+                f"the file"
+            )
+        elif layout and given.ndim == 3:
+            given = given.swapaxes(0, 1)
+        if given.ndim != 3 or given.shape[::2] != shape or (given != given[:, :1]).any():
+            raise UnsupportedError(
+                f"{subject} has {name} of shape {given.shape}; supported is one vector of "
+                f"{hidden} a direction, the same for the whole batch"
+            )
+        for start, vector in zip(found, given[:, 0].astype(np.float64), strict=True):
+            start[state] = vector
+    return found
 
 
 def _is_zero(state: Any) -> bool:

@@ -144,6 +144,13 @@ class LayerSchedule:
         return self.registers and bool(self.layer.graph.next_states)
 
     @property
+    def starts_from_sums(self) -> bool:
+        """Whether a sequence's sums start with the products of a state, not from zero."""
+        multiplied = {operand.name for operand in self.layer.operands[1:]}
+        initial = self.layer.initial.items()
+        return any(values.any() for name, values in initial if name in multiplied)
+
+    @property
     def load_cycles(self) -> int:
         """Cycles from a request to load its states until they are in place.
 
@@ -242,6 +249,11 @@ def schedule_layer(
         and (layer.skip.differs or target.distributed_memory),
         registers=registers,
     )
+    if folded.starts_from_sums and layer.skip is Skip.TOP_K:
+        raise UnsupportedError(
+            f"Layer {layer.name} starts from a state of its own and skips top_k, which is not "
+            f"supported together; none, zero and delta are"
+        )
     if folded.loads and layer.skip is Skip.TOP_K:
         raise UnsupportedError(
             f"Registers are not supported for layer {layer.name}, which skips top_k: a state that "

@@ -11,7 +11,7 @@ from .stream_operations import Context, last_of
 from .tensors import Stream
 from .torch_arrays import as_array
 from .torch_indexing import LAST_STEP
-from .torch_layers import is_zero
+from .torch_states import is_zero
 from .torch_values import CellState, Recurrence
 
 __all__ = ["apply_conv_lstm"]

@@ -49,8 +49,10 @@ def from_torch(module: nn.Module, max_steps: int | None = None) -> Network:
     Parameters
     ----------
     module : torch.nn.Module
-        Its forward takes one tensor and returns one: a sequence, or one vector for each. It is
-        not changed.
+        Its forward takes one tensor and returns one: a sequence, or one vector for each. What
+        it takes besides, up to two tensors, are initial states of its recurrent modules, or pairs
+        of them: whoever runs the network gives states to its layers, or they are zero. Constants
+        and parameters that they start from become part of the network. It is not changed.
     max_steps : int, optional
         Timesteps of the longest sequence. Modules that walk a sequence from its end need it: the
         hardware has room for so many, and longer sequences are refused.
@@ -67,25 +69,29 @@ def from_torch(module: nn.Module, max_steps: int | None = None) -> Network:
 
 @dataclass(frozen=True)
 class Traced:
-    """A module's network, and the axes of the module's own input and output."""
+    """A module's network, the axes of its own input and output, and how many states it takes."""
 
     network: Network
     input_axes: tuple[str, ...]
     output_axes: tuple[str, ...]
+    states: int = 0
 
 
 def trace_module(module: nn.Module, max_steps: int | None = None) -> Traced:
     """What :func:`from_torch` gives, with the axes that the module itself works on."""
     if not isinstance(module, nn.Module):
         raise TypeError(f"Module must be a torch.nn.Module, not {module!r}")
-    _check_signature(module)
-    root = _Root(module)
+    states = _count_states(module)
+    root = _ROOTS[states](module)
     with _evaluation_mode(module):
         _check_parts(root)
         graph = _trace(root)
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    if not all(node.users for node in inputs[1:]):
+        raise _takes_too_much(module)
     found, axes = _follow(graph, root, max_steps)
     found.network.check()
-    return Traced(found.network, axes, found.axes)
+    return Traced(found.network, axes, found.axes, states)
 
 
 def _follow(
@@ -118,20 +124,42 @@ class _Root(nn.Module):
         return self.module(x)
 
 
+class _RootWithState(_Root):
+    def forward(self, x: Any, state: Any) -> Any:  # type: ignore[override]
+        return self.module(x, state)
+
+
+class _RootWithStates(_Root):
+    def forward(self, x: Any, first: Any, second: Any) -> Any:  # type: ignore[override]
+        return self.module(x, first, second)
+
+
+_ROOTS = (_Root, _RootWithState, _RootWithStates)
+
+
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         plain = is_plain(m, *modules())
         return plain or super().is_leaf_module(m, module_qualified_name)
 
 
-def _check_signature(module: nn.Module) -> None:
+def _count_states(module: nn.Module) -> int:
+    """How many initial states a module's forward takes beside its input."""
     signature = inspect.signature(module.forward)
-    try:
-        signature.bind(None)
-    except TypeError:
-        raise UnsupportedError(
-            f"Forward of {type(module).__name__} takes {signature}; supported is one tensor"
-        ) from None
+    for count in range(len(_ROOTS)):
+        try:
+            signature.bind(None, *[None] * count)
+        except TypeError:
+            continue
+        return count
+    raise _takes_too_much(module)
+
+
+def _takes_too_much(module: nn.Module) -> UnsupportedError:
+    return UnsupportedError(
+        f"Forward of {type(module).__name__} takes {inspect.signature(module.forward)}; supported "
+        f"is one tensor, and up to two initial states"
+    )
 
 
 def _check_parts(root: nn.Module) -> None:

@@ -17,6 +17,7 @@ from .tensors import Stream
 from .torch_arrays import as_array
 from .torch_functions import FUNCTIONS, HANDLERS, INPLACE
 from .torch_modules import IDENTITIES, Handler, modules
+from .torch_states import GivenState
 from .torch_values import Recurrence, as_stream
 from .wiring import INPUT
 
@@ -97,7 +98,9 @@ class Interpreter:
             kwargs = fx.map_arg(node.kwargs, values.__getitem__)
             match node.op:
                 case "placeholder":
-                    values[node] = Stream((INPUT,), self.axes, self.axes)
+                    first = not values
+                    stream = Stream((INPUT,), self.axes, self.axes)
+                    values[node] = stream if first else GivenState()
                 case "get_attr":
                     values[node] = operator.attrgetter(str(node.target))(self.root)
                     self.names[id(values[node])] = str(node.target)

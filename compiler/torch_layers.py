@@ -1,6 +1,7 @@
 """Recurrent modules of torch: which row is which gate, and which biases add."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,18 @@ from .axes import BATCH_FIRST, TIME_FIRST, AxisOrderError, axes_text
 from .cell import Cell, trace
 from .cells import GRU, LSTM, RNN, ProjectedLSTM, ReluRNN
 from .errors import UnsupportedError
+from .graph import State
 from .network import Concatenate, Layer
 from .nn.stack import RecurrentStack
 from .stream_operations import Context, directions, last_of
 from .tensors import Stream
 from .torch_arrays import as_array
 from .torch_indexing import LAST_STEP
-from .torch_values import CellState, InitialState, Recurrence
+from .torch_states import initial_states
+from .torch_values import CellState, Recurrence
 from .torch_variants import VARIANTS, variant_layer
 
-__all__ = ["RECURRENT", "apply_recurrent", "is_zero", "stacked"]
+__all__ = ["RECURRENT", "apply_recurrent", "stacked"]
 
 RECURRENT: tuple[type[nn.Module], ...] = (nn.RNN, nn.LSTM, nn.GRU, *VARIANTS)
 SUFFIXES = ("", "_reverse")
@@ -39,18 +42,18 @@ def apply_recurrent(
     AxisOrderError
         If the module reads the axes in another order than the stream has them.
     UnsupportedError
-        For an initial state that is not zero, or weights that cannot be taken.
+        For an initial state that is computed, or weights that cannot be taken.
     """
-    if not is_zero(start):
-        raise context.refusal("is given an initial state", "a start from zeros")
     axes = BATCH_FIRST if module.batch_first else TIME_FIRST
     suffixes = SUFFIXES[: 1 + module.bidirectional]
     layers = [
         [_layer(module, context.stem, index, suffix) for suffix in suffixes]
         for index in range(module.num_layers)
     ]
-    plain = ("h", "c") if isinstance(module, nn.LSTM) else ("h",)
-    return stacked(context, stream, axes, layers, getattr(module, "states", plain))
+    sizes = {state.name: state.size for _, state in layers[0][0].graph.of(State)}
+    starts = iter(initial_states(context, start, sizes, len(layers) * len(suffixes)))
+    layers = [[replace(layer, initial=next(starts)) for layer in ways] for ways in layers]
+    return stacked(context, stream, axes, layers, tuple(sizes))
 
 
 def stacked(
@@ -102,18 +105,6 @@ def _layer(module: nn.RNNBase | RecurrentStack, path: str, index: int, suffix: s
         name += ".reverse" if suffix else ".forward"
     make = variant_layer if isinstance(module, RecurrentStack) else _recurrent_layer
     return make(module, path, name, f"l{index}{suffix}")
-
-
-def is_zero(state: Any) -> bool:
-    """Whether a recurrent module that starts from the state starts from zeros."""
-    match state:
-        case None | InitialState():
-            return True
-        case torch.Tensor():
-            return not state.any()
-        case tuple() | list():
-            return all(map(is_zero, state))
-    return False
 
 
 def _recurrent_layer(module: nn.RNNBase, path: str, name: str, suffix: str) -> Layer:

@@ -9,6 +9,7 @@ from .errors import UnsupportedError
 from .stream_operations import Context, reshape_stream
 from .tensors import Size, Stream
 from .torch_indexing import index_stream, select
+from .torch_states import STATES
 from .torch_values import InitialState, Largest, as_stream
 
 __all__ = ["SHAPES", "flatten"]
@@ -88,7 +89,9 @@ def squeeze(context: Context, value: Stream, dim: Any = None) -> Stream:
     return value.squeezed(dims, context.subject)
 
 
-def unsqueeze(context: Context, value: Stream, dim: int) -> Stream:
+def unsqueeze(context: Context, value: Any, dim: int) -> Any:
+    if isinstance(value, torch.Tensor):  # a constant
+        return value.unsqueeze(dim)
     return value.inserted(dim % (len(value.axes) + 1))
 
 
@@ -111,6 +114,7 @@ SHAPES: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("long", "int"), whole),
     **dict.fromkeys(("zeros", "new_zeros"), zeros),
     **dict.fromkeys(("reshape", "view"), reshape),
+    **STATES,
     **dict.fromkeys(("transpose", "swapaxes"), transpose),
     "dim": lambda context, value: len(value.axes),
     "flatten": flatten,

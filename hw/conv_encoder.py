@@ -35,7 +35,7 @@ class FrameEncoder(wiring.Component):
         Which elements are left out.
     target : Target
         Of the memories.
-    loads : bool
+    loads, initial
         As of the encoder.
 
     Members
@@ -56,12 +56,12 @@ class FrameEncoder(wiring.Component):
         The span's first entry and the one behind its last, a cycle later.
     """
 
-    def __init__(self, operand, skip, target, *, loads=False):
+    def __init__(self, operand, skip, target, *, loads=False, initial=None):
         self._operand, self._skip, self._target = operand, skip, target
         self._pixel = unsigned(index_width(operand.convolution.frame))
         index = unsigned(index_width(operand.size))
         place = unsigned(operand.convolution.frame.bit_length())
-        inner = Encoder(operand, skip, target, loads=loads)
+        inner = Encoder(operand, skip, target, loads=loads, initial=initial)
         self._passed = [*PASSED, "exact"] if loads else PASSED
         super().__init__(
             {

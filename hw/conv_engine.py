@@ -7,6 +7,7 @@ from ..compiler.schedule import ENTRY_LATENCY
 from .conv_encoder import FrameEncoder
 from .conv_sequencer import WindowSequencer
 from .engine import Engine
+from .initial_sums import initial_operand
 from .receiver import Receiver
 
 __all__ = ["ConvolutionalEngine"]
@@ -34,7 +35,11 @@ class ConvolutionalEngine(Engine):
         m.submodules.receiver = receiver
         m.submodules.x_encoder = x = FrameEncoder(layer.operands[0], layer.skip, target)
         m.submodules.h_encoder = h = FrameEncoder(
-            layer.operands[1], layer.skip, target, loads=loads
+            layer.operands[1],
+            layer.skip,
+            target,
+            loads=loads,
+            initial=initial_operand(layer, layer.operands[1]),
         )
         m.submodules.sequencer = sequencer = WindowSequencer(schedule)
         if loads:

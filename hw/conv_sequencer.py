@@ -1,6 +1,6 @@
 """The sequencer of windows: walks spans of lists, an entry a cycle, and is what stalls."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -23,6 +23,7 @@ def window_token_layout(schedule):
             "state": 1,  # it comes from the state's list
             "zero": 1,  # accumulators start from zero
             "load": 1,  # accumulators start from the kept sums
+            "initial": 1,  # ... from the products of initial states
             "store": 1,  # the pass ends: sums are kept
             "captured": 1,  # the block ends: sums go to the gates
             "fold": range(schedule.folds),
@@ -145,18 +146,21 @@ class WindowSequencer(wiring.Component):
         ]
         first = self.firsts.bit_select(buffer, 1)
         zero = first if schedule.layer.skip.differs else 1
+        fresh = starts.bit_select(buffer, 1)
+        initial = zero & fresh if schedule.starts_from_sums else Const(0)
         m.d.comb += [
             token.valid.eq(issue),
             token.real.eq(span.real),
             token.state.eq(span.state),
-            token.zero.eq(span.first & zero),
-            token.load.eq(span.first & ~zero),
+            token.zero.eq(span.first & zero & ~initial),
+            token.load.eq(span.first & (initial | ~zero)),
+            token.initial.eq(initial),
             token.store.eq(end),
             token.captured.eq(end & last_fold),
             token.fold.eq(fold),
             token.slot.eq(slot),
             token.base.eq(base + span.offset),
-            token.fresh.eq(starts.bit_select(buffer, 1)),
+            token.fresh.eq(fresh),
             token.last.eq(self.lasts.bit_select(buffer, 1)),
             token.buffer.eq(buffer),
         ]

@@ -9,6 +9,7 @@ from ..compiler.schedule import ENCODER_LATENCY
 from ..compiler.stages import PINGPONG
 from .delay import delayed
 from .ram_style import ram_attributes
+from .rom import read_rom
 from .selection import Selection, candidate_layout
 
 __all__ = ["Encoder", "entry_layout"]
@@ -47,6 +48,9 @@ class Encoder(wiring.Component):
         Of the memories.
     loads : bool
         Whether vectors may come that are listed whatever the threshold.
+    initial : array of int, optional
+        Hats (size,) before a sequence; left out, zero. Whatever the threshold and what is loaded,
+        sums start with their products.
 
     Members
     -------
@@ -55,7 +59,7 @@ class Encoder(wiring.Component):
     valid, index, value : In
         The element.
     fresh : In(1)
-        The element's hat is zero: its vector is the first one of a sequence.
+        The element's hat is what it is before a sequence: its vector is the first one.
     listed : In(1)
         Whether the element may be listed at all; its hat is updated in any case.
     buffer : In(1)
@@ -73,13 +77,14 @@ class Encoder(wiring.Component):
     entry : Out(entry_layout)
         The entry, a cycle after its address.
     exact : In(1)
-        With ``loads``: the element is listed unless its difference is zero.
+        With ``loads``: it is listed unless it is zero; its hat, if it is fresh, is zero.
     """
 
     latency = ENCODER_LATENCY
 
-    def __init__(self, operand, skip, target, *, loads=False):
+    def __init__(self, operand, skip, target, *, loads=False, initial=None):
         self._operand = operand
+        self._initial = initial
         self._loads = loads
         self._target = target
         self._skip = skip
@@ -148,8 +153,14 @@ class Encoder(wiring.Component):
         read_hat = Signal(signed(operand.format.width), reset_less=True)
         before = Signal(signed(operand.format.width))
         m.d.sync += read_hat.eq(read.data)
+        if self._initial is not None:
+            shape, values = signed(operand.format.width), self._initial
+            initial = read_rom(m, "initial", shape, values, self.index_ahead, self._target)
         with m.If(~self.fresh):
             m.d.comb += before.eq(read_hat)
+        if self._initial is not None:
+            with m.Elif(~self.exact if self._loads else 1):
+                m.d.comb += before.eq(initial)
         return before
 
     def _choose(self, m, difference, before, entry):

@@ -14,11 +14,13 @@ from .delay import delayed
 from .drain import Drain
 from .encoder import Encoder
 from .gates import GatePipeline
+from .initial_sums import initial_operand, initial_words
 from .lanes import Lanes
 from .queue import Queue
 from .ram_style import ram_attributes
 from .receiver import Receiver, element_layout
 from .rescale import Rescale, shape_of
+from .rom import read_rom
 from .sequencer import Sequencer
 from .state_store import StateStore
 from .stream_layout import stream_of
@@ -106,7 +108,13 @@ class Engine(wiring.Component):
         self._add_store(m)
         encoders = [self._connect_input(m, sequencer)]
         for operand in layer.operands[1:]:
-            encoder = Encoder(operand, layer.skip, schedule.target, loads=schedule.loads)
+            encoder = Encoder(
+                operand,
+                layer.skip,
+                schedule.target,
+                loads=schedule.loads,
+                initial=initial_operand(layer, operand),
+            )
             m.submodules[f"{operand.name}_encoder"] = encoder
             encoders.append(encoder)
         tokens = self._delay_token(m, sequencer.token)
@@ -314,6 +322,12 @@ class Engine(wiring.Component):
                 ]
         m.d.sync += word.eq(read.data)
         target = getattr(reader, f"import_{node.name}")
+        starts = self._schedule.layer.initial if crossing.held else {}
+        if node.name in starts:
+            shape, unit = shape_of(node.format), reader.unit_two_before(time)
+            values, device = starts[node.name], self._schedule.target
+            initial = read_rom(m, f"{name}_initial", shape, values, unit, device)
+            m.d.comb += target.eq(initial)
         with m.If(~reader.flags_at[time][0] if crossing.held else 1):
             m.d.comb += target.eq(word)
 
@@ -371,6 +385,12 @@ class Engine(wiring.Component):
                 store.data.eq(lanes.sums),
                 store.en.eq(tokens[7].store),
             ]
+        if schedule.starts_from_sums:
+            shape, words, target = len(lanes.sums), initial_words(schedule), schedule.target
+            slot = self._slot(tokens[4])
+            initial = read_rom(m, "initial_sums", shape, words, slot, target)
+            with m.If(tokens[6].initial):
+                m.d.comb += lanes.kept.eq(initial)
         return lanes
 
     def _choose_entry(self, entries, token):

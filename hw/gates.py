@@ -12,6 +12,7 @@ from .gate_operations import operate
 from .ram_style import ram_attributes
 from .rescale import Rescale as Narrow
 from .rescale import shape_of
+from .rom import read_rom
 
 __all__ = ["GatePipeline", "imported"]
 
@@ -235,14 +236,10 @@ class GatePipeline(wiring.Component):
     def _read_constant(self, m, position):
         layer, time = self._schedule.layer, self._schedule.times[position]
         node = layer.graph.nodes[position]
-        stored = memory.Memory(
-            shape=shape_of(node.format),
-            depth=max(2, node.size),
-            init=layer.constants[node.name].tolist(),
-            attrs=ram_attributes(node.size, self._schedule.target, rom=True),
-        )
-        m.submodules[f"constant_{node.name}"] = stored
-        self._values[position, time] = self._read(m, stored, time, node.name)
+        values, unit = layer.constants[node.name], self.unit_two_before(time)
+        name, shape = f"constant_{node.name}", shape_of(node.format)
+        word = read_rom(m, name, shape, values, unit, self._schedule.target)
+        self._values[position, time] = word
 
     def _read_state(self, m, position):
         """A state's value in its cycle of the pipeline; returns the memory that it comes from."""
@@ -257,6 +254,11 @@ class GatePipeline(wiring.Component):
         m.submodules[f"state_{node.name}"] = stored
         word = self._read(m, stored, time, node.name)
         value = Signal(shape_of(node.format), name=node.name)
+        if node.name in layer.initial:
+            values, unit = layer.initial[node.name], self.unit_two_before(time)
+            name, shape = f"initial_{node.name}", shape_of(node.format)
+            initial = read_rom(m, name, shape, values, unit, self._schedule.target)
+            m.d.comb += value.eq(initial)
         with m.If(~self.flags_at[time][0]):
             m.d.comb += value.eq(word)
         self._values[position, time] = value

@@ -1,6 +1,6 @@
 """The sequencer: which list entry meets which block, and the one place that stalls."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,6 +20,7 @@ def token_layout(schedule):
             "state": 1,  # it comes from the awaited list
             "zero": 1,  # accumulators start from zero
             "load": 1,  # accumulators start from the kept sums
+            "initial": 1,  # ... from the products of initial states
             "store": 1,  # the pass ends: sums are kept
             "captured": 1,  # the block ends: sums go to the gates
             "fold": range(schedule.folds),
@@ -171,21 +172,24 @@ class Sequencer(wiring.Component):
             # A state is complete at once in a first timestep; what is computed is not.
             zero = first & zero if len(self._schedule.stages) > 1 else first
         token = self.token
+        fresh = self._fresh.bit_select(self._buffer, 1)
+        initial = zero & fresh if self._schedule.starts_from_sums else Const(0)
         m.d.comb += [
             self.x_address.eq(self._x_place),
             self.h_address.eq(self._h_place),
             token.valid.eq(issue),
             token.real.eq(self._some),
             token.state.eq(~self._in_x),
-            token.zero.eq(self._start & zero),
-            token.load.eq(self._start & ~zero & (self._number != self._previous)),
+            token.zero.eq(self._start & zero & ~initial),
+            token.load.eq(self._start & (initial | (~zero & (self._number != self._previous)))),
+            token.initial.eq(initial),
             token.store.eq(end),
             token.captured.eq(captured),
             token.fold.eq(self._fold),
             token.number.eq(self._number),
             token.base.eq(self._base),
             token.stage.eq(self._stage),
-            token.fresh.eq(self._fresh.bit_select(self._buffer, 1)),
+            token.fresh.eq(fresh),
             token.last.eq(self.x_last.bit_select(self._buffer, 1)),
             token.buffer.eq(self._buffer),
         ]

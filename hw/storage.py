@@ -63,6 +63,8 @@ def layer_memories(schedule: LayerSchedule) -> list[Storage]:
         for _, state in layer.graph.of(State):
             assert state.format is not None
             add(f"{state.name}_store", state.format.width, state.size)
+    if schedule.starts_from_sums:
+        add("initial_sums", sum(sum_widths(schedule)), schedule.slots, in_block_ram(schedule.slots))
     if layer.convolutional:
         found += window_memories(schedule)
     for stage in schedule.pipelines:

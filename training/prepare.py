@@ -53,6 +53,11 @@ def prepare_network(
             f"Module {type(model).__name__} works on frames; supported is its network of vectors, "
             f"prepare(from_torch(module), ...)"
         )
+    if traced.states:
+        raise UnsupportedError(
+            f"Forward of {type(model).__name__} takes initial states, which cannot be trained "
+            f"with; supported is a start from zeros"
+        )
     types = {parameter.dtype for parameter in model.parameters()}
     dtype = torch.float64 if torch.float64 in types else torch.float32
     call = call_of(model, traced.input_axes, traced.output_axes)

@@ -20,7 +20,18 @@ STEPS = 7
 EXPORTERS = [False, pytest.param(True, marks=pytest.mark.slow)]  # of torch, by ``dynamo``
 
 
-def recurrent(folder, kind, inputs=3, hidden=5, *, bias=True, layout=0, peepholes=False, **options):
+def recurrent(
+    folder,
+    kind,
+    inputs=3,
+    hidden=5,
+    *,
+    bias=True,
+    layout=0,
+    peepholes=False,
+    starts=None,
+    **options,
+):
     """A file with one recurrent node whose output sequence, one direction, is the output."""
     rng = np.random.default_rng(0)
     rows = GATES[kind] * hidden
@@ -33,7 +44,10 @@ def recurrent(folder, kind, inputs=3, hidden=5, *, bias=True, layout=0, peephole
         arrays["B"] = rng.normal(0, 0.5, (ways, 2 * rows))
     if peepholes:
         arrays["P"] = rng.normal(0, 0.5, (ways, 3 * hidden))
-    names = ["x", "W", "R", "B" if bias else "", "", "", "", "P" if peepholes else ""]
+    starts = starts or {}
+    arrays |= starts
+    states = [name if name in starts else "" for name in ("initial_h", "initial_c")]
+    names = ["x", "W", "R", "B" if bias else "", "", *states, "P" if peepholes else ""]
     while not names[-1]:
         names.pop()
     node = helper.make_node(
@@ -511,4 +525,31 @@ def test_refuses_weights_in_another_file(tmp_path):
         onnx.load(path), path, save_as_external_data=True, location="weights", size_threshold=0
     )
     with pytest.raises(UnsupportedError, match="keeps the tensor . in another file"):
+        from_onnx(path)
+
+
+def starts_of(kind, ways, hidden=5, batch=1):
+    rng = np.random.default_rng(7)
+    names = ("initial_h", "initial_c") if kind == "LSTM" else ("initial_h",)
+    return {name: rng.normal(size=(ways, batch, hidden)) for name in names}
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_constant_initial_states(tmp_path, kind, direction):
+    starts = starts_of(kind, 2 if direction == "bidirectional" else 1)
+    path = recurrent(tmp_path, kind, direction=direction, starts=starts)
+    network = from_onnx(path, max_steps=STEPS)
+    assert all(len(layer.initial) == len(starts) for layer in network.computing)
+    check_equal(path, 3, time_first=True, max_steps=STEPS)
+
+
+@pytest.mark.parametrize(
+    ("shape", "sentence"),
+    [((1, 2, 5), "the same for the whole batch"), ((1, 1, 4), "one vector of 5 a direction")],
+)
+def test_initial_states_that_are_refused(tmp_path, shape, sentence):
+    starts = {"initial_h": np.random.default_rng(0).normal(size=shape)}
+    path = recurrent(tmp_path, "GRU", starts=starts)
+    with pytest.raises(UnsupportedError, match=sentence):
         from_onnx(path)

@@ -497,10 +497,6 @@ REFUSALS = {
         Model(lambda m, x: m.head(m.rnn(x)[1].squeeze()), num_layers=1),
         r"Method squeeze drops all axes that happen to be one long; supported is axes by number",
     ),
-    "initial state": (
-        Model(lambda m, x: m.head(m.rnn(x, m.start)[0])),
-        r"Module rnn \(GRU\) is given an initial state; supported is a start from zeros",
-    ),
     "carried state": (
         Model(stored_state),
         r"Forward of Model changes its own attribute state; supported is a forward whose output "
@@ -642,7 +638,8 @@ class TwoInputs(Model):
 def test_refuses_several_inputs():
     with pytest.raises(
         UnsupportedError,
-        match=r"^Forward of TwoInputs takes \(x, lengths\); supported is one tensor$",
+        match=r"^Forward of TwoInputs takes \(x, lengths\); supported is one tensor, and up to two "
+        r"initial states$",
     ):
         from_torch(TwoInputs(None))
 

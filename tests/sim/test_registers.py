@@ -1,5 +1,7 @@
 """States loaded before some sequences and read after some: bits, answers, counters and cycles."""
 
+# amaranth: UnusedElaboratable=no
+
 import numpy as np
 import pytest
 

@@ -230,3 +230,17 @@ def test_refuses_what_has_no_derivative(sequences, random_layer):
         dl.prepare(network, None, x)
     with pytest.raises(TypeError, match=r"Recipe must be a deltaloom\.Recipe, not ndarray"):
         dl.prepare(nn.GRU(3, 4), x, dl.Recipe())
+
+
+class Given(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.GRU(2, 3, batch_first=True)
+
+    def forward(self, x, state):
+        return self.rnn(x, state)[0]
+
+
+def test_states_that_are_inputs_are_refused():
+    with pytest.raises(dl.UnsupportedError, match="Forward of Given takes initial states"):
+        dl.prepare(Given(), None, np.zeros((1, 2, 2)))
