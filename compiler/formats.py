@@ -7,7 +7,7 @@ from typing import Any
 
 from .calibrate import STREAM, Ranges, Statistics
 from .encodings import WeightFormat
-from .errors import DeltaloomError
+from .errors import DeltaloomError, UnsupportedError
 from .fixed import Format
 from .functions import Function
 from .graph import Activation, Affine, Input, Inverse, State, Unary
@@ -90,8 +90,14 @@ def _operand_formats(
                 case Input():
                     width = recipe.activation_bits(layer.name, path.name)
                     narrow = stream.format(width, recipe.clip)
-                    rounded = input.width > width and path.convolution is None
-                    found[path.name] = narrow if rounded else input
+                    wider = input.width > width
+                    if wider and path.convolution is not None:
+                        raise UnsupportedError(
+                            f"Operand {layer.name}.{path.name} of a convolution is multiplied as "
+                            f"it comes, which is in {input.width} bits; supported is int{width} "
+                            f"for all that reads this stream"
+                        )
+                    found[path.name] = narrow if wider else input
                     continue
                 case State():
                     statistics = ranges.following(layer, path.operand)

@@ -144,7 +144,7 @@ def measure_sensitivity(trials: Trials, recipe: Recipe, say: Say | None = None) 
         tuple(rows),
         found["wide"][0],
         found["recipe"][0],
-        trials.float_loss() if trials.evaluates else None,
+        trials.float_loss if trials.evaluates else None,
         found["wide"][1],
         found["recipe"][1],
     )

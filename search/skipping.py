@@ -108,7 +108,7 @@ class _Search:
         self.max_loss = recipe.max_loss
         self.recipe = replace(recipe, max_loss=None)
         self.plan = trials.plan(self.recipe)
-        self.float_loss = trials.float_loss()
+        self.float_loss = trials.float_loss
         self.losses: dict[frozenset[Part], float] = {}
         self.attempts: list[Attempt] = []
 

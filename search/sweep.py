@@ -212,7 +212,7 @@ def sweep_widths(
             found.append(SweepPoint(asked.weights, asked.activations, loss, error, size))
             result = f"{error:.1f} dB" if loss is None else f"loss {shown(loss)}"
             step(f"{asked.weights} weights, {asked.activations} activations: {result}")
-    return Sweep(tuple(found), trials.float_loss() if trials.evaluates else None)
+    return Sweep(tuple(found), trials.float_loss if trials.evaluates else None)
 
 
 def names_of(

@@ -111,8 +111,9 @@ class Trials:
     def evaluates(self) -> bool:
         return self._evaluate is not None
 
+    @cached_property
     def float_loss(self) -> float:
-        """Loss of the float network."""
+        """Loss of the float network, which is evaluated once."""
         return self.loss(FloatModel(self.network))
 
     def loss(self, model: Model) -> float:

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from deltaloom.compiler import artifact
-from deltaloom.compiler.cells import ConvLSTM, PeepholeConvLSTM
+from deltaloom.compiler.cells import GRU, ConvLSTM, PeepholeConvLSTM
 from deltaloom.compiler.checks import check_network
 from deltaloom.compiler.conv_schedule import Spans
 from deltaloom.compiler.convolution import convolution, frames
@@ -14,6 +14,9 @@ from deltaloom.compiler.errors import UnsupportedError
 from deltaloom.compiler.fixed import Format
 from deltaloom.compiler.graph import Affine
 from deltaloom.compiler.integer import IntegerNetwork, Operand
+from deltaloom.compiler.network import Network, Sum
+from deltaloom.compiler.quantize import quantize
+from deltaloom.compiler.recipe import Recipe
 
 SHAPES = [
     ((3, 5), 3, "same", 1),
@@ -129,3 +132,24 @@ def test_scatter_is_the_transpose_of_gather(dilation):
     frames = rng.integers(-9, 9, (2, 3, 4 * 5 * 3))
     others = rng.integers(-9, 9, (2, 3, windows.pixels, windows.taps * 3))
     assert (windows.gather(frames) * others).sum() == (frames * windows.scatter(others)).sum()
+
+
+def test_a_convolution_takes_its_input_as_it_comes(float_network):
+    """One stream for two readers is as wide as the wider one asks; a cell can round it."""
+    (conv,) = float_network(ConvLSTM(1, 2, (3, 2), 3)).layers
+    (other,) = float_network(GRU(6, 12)).layers
+    network = Network(
+        (
+            replace(conv, name="conv", sources=("input",)),
+            replace(other, name="gru", sources=("input",)),
+            Sum("sum", sources=("conv", "gru")),
+        )
+    )
+    x = np.random.default_rng(0).normal(size=(2, 9, 6))
+    quantize(network, x, Recipe())
+    with pytest.raises(UnsupportedError) as error:
+        quantize(network, x, Recipe(paths={"gru.x": {"activations": "int12"}}))
+    assert str(error.value) == (
+        "Operand conv.x of a convolution is multiplied as it comes, which is in 12 bits; supported "
+        "is int8 for all that reads this stream"
+    )

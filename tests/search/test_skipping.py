@@ -32,8 +32,11 @@ def search(float_network):
     x = np.random.default_rng(5).normal(size=(2, 30, 3))
 
     def run(recipe, costs=COSTS, say=lambda text: None, rest=0.0):
+        run.floats = 0
+
         def loss(model):
             if not isinstance(model, QuantizedModel):
+                run.floats += 1
                 return 10.0
             return 10.0 + rest + sum(costs.get(part, 0) for part in narrow(model.network))
 
@@ -64,6 +67,7 @@ def test_as_few_as_the_bound_needs(search, bound, expected):
     assert skipped(found) == expected
     assert found.loss - found.float_loss <= bound
     assert (found.float_loss, found.recipe_loss, found.max_loss) == (10, 25, bound)
+    assert search.floats == 1
     wide = set(expected)
     assert not wide & set(narrow(model.network))
     assert model.recipe.max_loss is None

@@ -46,7 +46,7 @@ def test_float_model_is_called_as_quantized_ones_are(case):
     network, x = case
     seen = []
     trials = make_trials(network, x, lambda model: seen.append(model(list(x))) or 1.5)
-    assert trials.float_loss() == 1.5
+    assert trials.float_loss == 1.5
     np.testing.assert_array_equal(seen[0], list(evaluate(network, x)))
 
 
@@ -54,7 +54,7 @@ def test_float_model_is_called_as_quantized_ones_are(case):
 def test_refuses_losses_that_are_no_numbers(case, loss):
     trials = make_trials(*case, lambda model: loss)
     with pytest.raises(DeltaloomError) as error:
-        trials.float_loss()
+        _ = trials.float_loss
     assert str(error.value) == f"Evaluate must return a finite number, not {loss!r}"
 
 
