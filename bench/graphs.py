@@ -132,7 +132,7 @@ def figures(result: dict[str, Any]) -> list[Figure]:
         for what in ("dense", "sparse"):
             run = case[what]
             used = ", ".join(
-                f"{layer} {share:.3f} of {run['lanes'][layer]}"
+                f"{layer} {share:.3f} on {run['lanes'][layer]}"
                 for layer, share in run["utilization"].items()
             )
             parts.append(f"{what} {run['cycles_a_step']:.0f} ({used})")
