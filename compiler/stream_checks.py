@@ -2,8 +2,8 @@
 
 from .check_rules import require
 from .integer import IntegerNetwork
-from .streams import Concatenate, Embedding, LastStep, Reverse, StreamLayer, Sum, Window
-from .wiring import INPUT, infer_input_format
+from .streams import Embedding, Reverse, StreamLayer, Window
+from .wiring import infer_input_format
 
 __all__ = ["check_streams"]
 
@@ -25,7 +25,6 @@ def check_streams(network: IntegerNetwork) -> None:
         f"Network must take sequences of {network.min_steps} timesteps, the fewest that its "
         f"windows need, where its layers have room for no more than {longest}",
     )
-    check_marks(network)
 
 
 def check_buffer(layer: StreamLayer, size: int) -> None:
@@ -44,20 +43,3 @@ def check_buffer(layer: StreamLayer, size: int) -> None:
         vectors * size <= MAX_BUFFER,
         f"Layer {layer.name} must hold at most {MAX_BUFFER} elements, not {what}",
     )
-
-
-def check_marks(network: IntegerNetwork) -> None:
-    """A selection of the last timestep needs to know of it from its first element on.
-
-    On the input only its last element tells; a concatenation or sum passes on what it gets, and
-    all others mark what they give throughout.
-    """
-    marked = {INPUT: False}
-    for layer in network.layers:
-        sources = network.sources[layer.name]
-        known = all(marked[source] for source in sources)
-        require(
-            known or not isinstance(layer, LastStep),
-            f"Layer {layer.name} must take the timesteps of what a cell gives, not of {sources[0]}",
-        )
-        marked[layer.name] = known or not isinstance(layer, Concatenate | Sum)

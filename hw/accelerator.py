@@ -9,6 +9,7 @@ from ..compiler.address_map import AddressMap
 from ..compiler.graph import State
 from ..compiler.integer import IntegerLayer
 from ..compiler.integer_attention import IntegerAttention
+from ..compiler.marks import is_marked
 from ..compiler.skew import is_join, join_depths, taps_of
 from ..compiler.wiring import INPUT
 from .arg_max import ArgMax
@@ -172,9 +173,9 @@ class Accelerator(wiring.Component):
             case IntegerLayer():
                 kind = ConvolutionalEngine if layer.convolutional else Engine
                 part = kind(self._schedule.of(layer.name))
-            case network_layers.LastStep():
+            case network_layers.LastStep() if is_marked(network, sources[0]):
                 part = LastStep(formats[0])
-            case network_layers.Pool():
+            case network_layers.LastStep() | network_layers.Pool():
                 part = Pool(layer, formats[0], size, steps, target)
             case network_layers.ArgMax():
                 part = ArgMax(formats[0], layer.format, size)

@@ -1,4 +1,4 @@
-"""Mean or largest value of each feature over a sequence."""
+"""Mean, largest or last value of each feature over a sequence."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, unsigned
 from amaranth.lib import memory, wiring
@@ -6,6 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..compiler.fixed import Format, width_for
 from ..compiler.stages import PINGPONG
+from ..compiler.streams import LastStep as LastStepLayer
+from ..compiler.streams import Pool as PoolLayer
 from .delay import delayed
 from .divider import Divider
 from .encoder import index_width
@@ -16,10 +18,14 @@ from .stream_layout import stream_of
 __all__ = ["Pool", "word_of"]
 
 
+def is_mean(layer):
+    return isinstance(layer, PoolLayer) and layer.is_mean
+
+
 def word_of(layer, format, max_steps):
-    """Shape of what is kept of a feature: its largest value, or the sum of what its values are
-    above the least one."""
-    if not layer.is_mean:
+    """Shape of what is kept of a feature: its largest or last value, or the sum of what its values
+    are above the least one."""
+    if not is_mean(layer):
         return Shape.cast(shape_of(format))
     return unsigned((max_steps * ((1 << format.width) - 1)).bit_length())
 
@@ -27,13 +33,15 @@ def word_of(layer, format, max_steps):
 class Pool(wiring.Component):
     """Takes an element a cycle and gives one vector a sequence, while it takes the next sequence.
 
-    A largest value can leave three cycles after the sequence ended, and then one a cycle; a mean is
-    divided first, :attr:`latency` cycles for each. Stalls while two sequences wait to be read.
+    A largest or last value can leave three cycles after the sequence ended, and then one a cycle;
+    a mean is divided first, :attr:`latency` cycles for each. Stalls while two sequences wait to be
+    read.
 
     Parameters
     ----------
-    layer : Pool
-        What is computed.
+    layer : Pool or LastStep
+        What is computed. A last step is one of a stream that does not tell it from its first
+        element on; see :class:`~deltaloom.hw.last_step.LastStep` for others.
     format : Format
         Of the elements.
     size : int
@@ -64,7 +72,7 @@ class Pool(wiring.Component):
     @property
     def latency(self):
         """Cycles from asking for a result to having it."""
-        return self._layer.latency(self._format)
+        return self._layer.latency(self._format) if is_mean(self._layer) else 1
 
     def elaborate(self, platform):
         m = Module()
@@ -132,7 +140,7 @@ class Pool(wiring.Component):
                 at.eq(Mux(final, 0, at + 1)),
                 source.eq(source ^ final),
             ]
-        if self._layer.is_mean:
+        if is_mean(self._layer):
             self._divide(m, (take, closes, into), (issue, source, leaves), read.data)
         else:
             m.d.comb += [self.o.valid.eq(busy), self.o.payload.value.eq(read.data)]
@@ -140,6 +148,8 @@ class Pool(wiring.Component):
 
     def _combine(self, value, kept, alone):
         """A feature's value with what is kept of those before it, if it is not alone."""
+        if isinstance(self._layer, LastStepLayer):
+            return value
         if not self._layer.is_mean:
             return Mux(alone | (value > kept), value, kept)
         return Mux(alone, 0, kept) + (value - self._format.min).as_unsigned()

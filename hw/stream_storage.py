@@ -1,9 +1,10 @@
 """Every memory between the engines: its shape and whether it lies in block RAM."""
 
 from ..compiler.integer import IntegerNetwork
+from ..compiler.marks import is_marked
 from ..compiler.skew import is_join, join_depths
 from ..compiler.stages import PINGPONG
-from ..compiler.streams import Embedding, Pool, Reverse, Window
+from ..compiler.streams import Embedding, LastStep, Pool, Reverse, Window
 from ..compiler.target import Target
 from .encoder import index_width
 from .pool import word_of
@@ -38,7 +39,9 @@ def stream_memories(network: IntegerNetwork, target: Target) -> list[Storage]:
             case Embedding(format=target_format):
                 assert target_format is not None
                 add(name, target_format.width, layer.table.size, rom=True)
-            case Pool():
+            case LastStep() if is_marked(network, sources[0]):
+                pass
+            case LastStep() | Pool():
                 word = word_of(layer, format, steps).width
                 for reader in ("sums", "results"):
                     add(f"{name}_{reader}", word, PINGPONG << index_width(size))

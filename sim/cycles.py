@@ -7,6 +7,7 @@ import numpy as np
 
 from ..compiler.integer import IntegerLayer, IntegerNetwork
 from ..compiler.integer_attention import IntegerAttention
+from ..compiler.marks import is_marked
 from ..compiler.schedule import Schedule
 from ..compiler.skew import join_depths, taps_of
 from ..compiler.states import LoadedStates
@@ -131,8 +132,10 @@ def predict(
                 folded = schedule.attention(layer.name)
                 attention = AttentionModel(folded, walks, depths[layer.name], sink)
                 engines[layer.name], entries[layer.name] = attention, attention.queues
-            case LastStep():
+            case LastStep() if is_marked(network, network.sources[layer.name][0]):
                 entries[layer.name] = [LastStepModel(sink)]
+            case LastStep():
+                entries[layer.name] = [PoolModel(sizes[0], 1, sink)]
             case Pool():
                 source = network.formats[network.sources[layer.name][0]]
                 entries[layer.name] = [PoolModel(sizes[0], layer.latency(source), sink)]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from deltaloom.compiler.fixed import Format
+from deltaloom.compiler.streams import LastStep
 from deltaloom.compiler.streams import Pool as Layer
 from deltaloom.compiler.target import GENERIC
 from deltaloom.hw.pool import Pool
@@ -31,6 +32,17 @@ def test_gives_the_largest_of_each_sequence(stream, vectors, size, stall):
     dut = Pool(LARGEST, Format(6, 0), size, 1, GENERIC)
     seen = stream(dut, beats, stall=stall, idle=600)
     want = [part.max(axis=0) for part in parts(beats, LENGTHS, size)]
+    np.testing.assert_array_equal([beat["value"] for beat in seen], np.concatenate(want))
+    assert [(beat["last"], beat["end"]) for beat in seen] == marks(LENGTHS, size)
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.8])
+@pytest.mark.parametrize("size", [1, 3])
+def test_gives_the_last_of_each_sequence(stream, vectors, size, stall):
+    beats = vectors(LENGTHS, size, seed=size)
+    dut = Pool(LastStep("last"), Format(6, 0), size, 1, GENERIC)
+    seen = stream(dut, beats, stall=stall, idle=600)
+    want = [part[-1] for part in parts(beats, LENGTHS, size)]
     np.testing.assert_array_equal([beat["value"] for beat in seen], np.concatenate(want))
     assert [(beat["last"], beat["end"]) for beat in seen] == marks(LENGTHS, size)
 

@@ -119,6 +119,13 @@ NETWORKS = {
         Concatenate("c", sources=("p1", "p3", "p5")),
         cell("head", Linear(14, 3)),
     ),
+    "last input": (LastStep("last"), cell("a", Linear(2, 3))),
+    "last of all": (
+        cell("a", GRU(2, 3)),
+        Concatenate("c", sources=("a", "input")),
+        LastStep("last"),
+        cell("b", Linear(5, 2)),
+    ),
     "mean input": (Pool("pool", "mean", STEPS), cell("a", Linear(2, 3))),
     "sum of inputs": (
         Sum("sum", sources=("input", "input")),
@@ -253,10 +260,6 @@ def test_longer_sequences_are_cut_by_the_hardware(build_design, make_run, name):
 @pytest.mark.parametrize(
     ("layers", "sentence"),
     [
-        (
-            (LastStep("last"), cell("a", GRU(1, 2))),
-            "Layer last must take the timesteps of what a cell gives, not of input",
-        ),
         (
             (Window("w", 7), cell("a", GRU(7, 2))),
             "Layer w must get sequences of at least 7 timesteps, not 6",
