@@ -1,6 +1,7 @@
 """Operators of ONNX that compute with streams, by name."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -84,22 +85,58 @@ def linear(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
 def convolution(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
     """``Conv`` over time."""
     stream, kernel = node.stream(arguments[0]), arguments[1]
-    if not isinstance(kernel, np.ndarray) or kernel.ndim != 3 or kernel.dtype.kind != "f":
-        raise node.refusal(
-            "has computed weights or more than one axis", "a constant kernel over time"
-        )
+    if not isinstance(kernel, np.ndarray) or kernel.ndim < 3 or kernel.dtype.kind != "f":
+        raise node.refusal("has computed weights", "a constant kernel over time")
     attributes = node.attributes
     if attributes.get("group", 1) != 1:
         raise node.refusal(f"has group={attributes['group']}", "group=1")
-    if attributes.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        raise node.refusal(f"has auto_pad={attributes['auto_pad']}", "explicit pads")
+    spare = [place for place in range(2, len(stream.axes)) if stream.axes[place] == "one"]
+    if kernel.ndim == 4 == len(stream.axes) and len(spare) == 1:
+        return (planar_convolution(node, stream, spare[0], kernel, arguments[2:]),)
+    if kernel.ndim != 3:
+        raise node.refusal(f"has a kernel of {kernel.ndim - 2} axes", "one over time")
     bias = np.zeros(len(kernel))
     if len(arguments) > 2 and arguments[2] is not None:
         bias += features_of(node, arguments[2], len(kernel))
     (stride,), (dilation,) = attributes.get("strides", [1]), attributes.get("dilations", [1])
-    left, right = attributes.get("pads", [0, 0])
-    kernel = kernel.astype(np.float64)
-    return (convolve(node, stream, kernel, bias, stride, dilation, (left, right)),)
+    padding = padding_of(node, dilation * (kernel.shape[2] - 1), stride)
+    return (convolve(node, stream, kernel.astype(np.float64), bias, stride, dilation, padding),)
+
+
+def padding_of(node: Node, span: int, stride: int) -> tuple[int, int]:
+    """Zeros before and after a sequence."""
+    match node.attributes.get("auto_pad", "NOTSET"):
+        case "NOTSET":
+            left, right = node.attributes.get("pads", [0, 0])
+            return left, right
+        case "VALID":
+            return 0, 0
+        case "SAME_UPPER" | "SAME_LOWER" as kind if stride == 1:
+            less, more = span // 2, span - span // 2
+            return (less, more) if kind == "SAME_UPPER" else (more, less)
+        case kind:
+            raise node.refusal(f"has auto_pad={kind} and strides of {stride}", "explicit pads")
+
+
+def planar_convolution(
+    node: Node, stream: Stream, place: int, kernel: np.ndarray, bias: list[Any]
+) -> Stream:
+    """A convolution of two axes, one of them one long, as exports of Keras have them for time."""
+    here, spare = 3 - place, place - 2  # of the two axes of the kernel
+    pads = node.attributes.get("pads", [0] * 4)
+    if kernel.shape[2 + spare] != 1 or pads[spare] or pads[spare + 2]:
+        raise node.refusal("has a kernel of two axes", "one over time")
+    attributes = {
+        name: [values[here], values[here + 2]] if name == "pads" else [values[here]]
+        for name, values in node.attributes.items()
+        if name in ("dilations", "pads", "strides")
+    }
+    if "auto_pad" in node.attributes:
+        attributes["auto_pad"] = node.attributes["auto_pad"]
+    over_time = replace(node, attributes=attributes)
+    arguments = [stream.without(place), kernel.squeeze(2 + spare), *bias]
+    (found,) = convolution(over_time, arguments)
+    return found.inserted(place)
 
 
 def gather(node: Node, arguments: list[Any]) -> tuple[Any, ...]:

@@ -31,6 +31,13 @@ SUPPORTED = (
 )
 
 
+ARITHMETIC = (
+    *(operator.add, operator.sub, operator.mul, operator.neg),
+    *(operator.floordiv, operator.truediv),
+)
+"""What is computed with lengths of axes that are known."""
+
+
 def is_plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
     """Whether the module computes what torch's own module of one of the kinds does."""
     return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in kinds)
@@ -160,6 +167,8 @@ class Interpreter:
 
     def _operation(self, node: fx.Node, args: Any, kwargs: dict[str, Any]) -> Any:
         """A function, or a tensor's method."""
+        if node.target in ARITHMETIC and all(isinstance(value, int | float) for value in args):
+            return node.target(*args)  # type: ignore[operator]
         method = node.op == "call_method"
         operation = node.target if method else FUNCTIONS.get(node.target)
         name = str(node.target if method else getattr(node.target, "__name__", node.target))

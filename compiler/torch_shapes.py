@@ -6,9 +6,9 @@ from typing import Any
 import torch
 
 from .errors import UnsupportedError
-from .stream_operations import Context, reshape_stream
+from .stream_operations import Context, reshape_stream, take
 from .tensors import Size, Stream
-from .torch_indexing import index_stream, select
+from .torch_indexing import LAST_STEP, index_stream, select
 from .torch_states import STATES
 from .torch_values import InitialState, Largest, as_stream
 
@@ -95,12 +95,31 @@ def unsqueeze(context: Context, value: Any, dim: int) -> Any:
     return value.inserted(dim % (len(value.axes) + 1))
 
 
-def reshape(context: Context, value: Stream, *shape: Any, **kwargs: Any) -> Stream:
+def reshape(context: Context, value: Stream, *shape: Any, **kwargs: Any) -> Any:
     given = shape or (kwargs["shape"],)
     sizes = given[0] if len(given) == 1 and isinstance(given[0], Sequence) else given
     if isinstance(sizes, str) or not all(isinstance(size, int | str) for size in sizes):
         sizes = given
+    if isinstance(value, Stream) and value.axes[0] == "stack" and len(sizes) == 4:
+        return by_layer(context, value, list(sizes))
     return reshape_stream(context, value, list(sizes), keep_zero=True)
+
+
+def by_layer(context: Context, value: Stream, shape: list[Size]) -> tuple[Stream, ...]:
+    """Final hidden states as (layers, directions, batch, features): a stack for each layer."""
+    layers, ways, *rest = shape
+    fits = isinstance(layers, int) and isinstance(ways, int) and layers * ways == len(value.parts)
+    if not fits or any(n not in (-1, size) for n, size in zip(rest, value.sizes[1:], strict=True)):
+        raise context.refusal(
+            f"gives final hidden states of {value.lengths} the shape {tuple(shape)}",
+            "(layers, directions, batch, features)",
+        )
+    assert isinstance(layers, int)
+    assert isinstance(ways, int)
+    return tuple(
+        take(context, value, 0, range(first, first + ways), True, LAST_STEP)
+        for first in range(0, layers * ways, ways)
+    )
 
 
 def flatten(context: Context, value: Stream, start_dim: int = 0, end_dim: int = -1) -> Stream:

@@ -388,6 +388,44 @@ def test_graphs_of_keras_last_states(tmp_path):
     check_equal(path, 3, max_steps=STEPS)
 
 
+@pytest.mark.parametrize("place", [2, 3])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"auto_pad": "SAME_UPPER"},
+        {"auto_pad": "SAME_LOWER"},
+        {"auto_pad": "VALID", "strides": [1, 3]},
+        {"pads": [0, 2, 0, 1], "strides": [1, 2], "dilations": [1, 2]},
+    ],
+)
+def test_convolutions_of_keras(tmp_path, place, options):
+    """Over two axes, one of which is one long."""
+    rng = np.random.default_rng(0)
+    options = {
+        name: values if isinstance(values, str) else swapped(values, place)
+        for name, values in options.items()
+    }
+    shape = (4, 3, 1, 4) if place == 2 else (4, 3, 4, 1)
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], name="channels_first", perm=[0, 2, 1]),
+        helper.make_node("Unsqueeze", ["t", "place"], ["plane"], name="plane"),
+        helper.make_node("Conv", ["plane", "k", "b"], ["y"], name="conv", **options),
+        helper.make_node("Squeeze", ["y", "place"], ["s"], name="line"),
+        helper.make_node("Transpose", ["s"], ["out"], name="channels_last", perm=[0, 2, 1]),
+    ]
+    arrays = {"k": rng.normal(size=shape), "b": rng.normal(size=4)}
+    path = write(tmp_path, nodes, arrays, {"place": np.array([place])}, [1, "time", 3])
+    check_equal(path, 3)
+
+
+def swapped(values, place):
+    """Of both axes; given with time as the second one."""
+    if place == 2:
+        return values
+    first, second = values[:2][::-1], values[2:][::-1]
+    return [*first, *second]
+
+
 ELEMENTWISE = {
     "Mul": ["y", "c"],
     "Div": ["y", "c"],
@@ -416,6 +454,7 @@ def test_elementwise_operators(tmp_path, kind):
         ("Split", ["y"], {"axis": 2, "num_outputs": 1}, "splits the features axis; supported is "),
         ("LayerNormalization", ["y", "c"], {"axis": 1}, "normalises 2 axes; supported is the last"),
         ("Conv", ["y", "k"], {"group": 2}, "has group=2; supported is group=1"),
+        ("Conv", ["y", "k"], {"auto_pad": "SAME_UPPER", "strides": [2]}, "has auto_pad=SAME_UPPER"),
         ("MaxPool", ["y"], {"kernel_shape": [2]}, "reads a tensor with axes (batch, time, feat"),
         ("Pow", ["y", "y"], {}, "is not supported; supported are LSTM, GRU, "),
     ],

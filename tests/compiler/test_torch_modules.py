@@ -75,6 +75,8 @@ FINALS = {
     "reshaped": lambda h: h[-2:].permute(1, 0, 2).reshape(-1, 8),
     "flattened": lambda h: h[-2:].transpose(0, 1).flatten(1),
     "added": lambda h: h[-2] + h[-1],
+    "by layer": lambda h: h.view(-(-h.size(0) // 2), 2, h.size(1), 4)[-1][0],
+    "of the last layer": lambda h: h.view(2, 2, -1, 4)[-1].transpose(0, 1).flatten(1),
 }
 
 
