@@ -8,7 +8,7 @@ from . import plots
 from .cli_command import INPUT_HELP, Answer, Argument, Command, argument
 from .cli_data import read_evaluation, read_sequences
 from .cli_display import Progress
-from .compiler.errors import ToolMissingError
+from .compiler.errors import DeltaloomError, ToolMissingError
 from .compiler.recipe import Recipe
 from .model import quantize as quantize_model
 from .search.sweep import WIDTHS
@@ -77,12 +77,18 @@ def float_model(options: argparse.Namespace, progress: Progress) -> tuple[Any, d
     recipe = Recipe.load(options.recipe) if options.recipe else Recipe()
     calibration = read_sequences(options.calibration)
     progress.say("Loading the model")
-    module = load_module(options.model)
-    return module, {
-        "calibration": calibration,
-        "recipe": recipe,
-        "max_steps": options.max_steps,
-    }
+    module, steps = load_module(options.model), options.max_steps
+    ends = {"input": options.input_tensor, "output": options.output_tensor}
+    if any(ends.values()):
+        if not isinstance(module, str):
+            raise DeltaloomError(
+                "Input and output tensors must be named of an ONNX file, not of a torch module"
+            )
+        from .compiler.onnx_frontend import from_onnx
+
+        steps = steps or max(map(len, calibration))
+        module, steps = from_onnx(module, max_steps=steps, **ends), None
+    return module, {"calibration": calibration, "recipe": recipe, "max_steps": steps}
 
 
 def load_module(place: str) -> Any:
@@ -119,6 +125,8 @@ FLOAT_MODEL = [
         metavar="N",
         help="longest sequence of bidirectional layers; left out: that of the calibration",
     ),
+    argument("--input-tensor", metavar="NAME", help="where the network begins in an ONNX file"),
+    argument("--output-tensor", metavar="NAME", help="where the network ends in an ONNX file"),
 ]
 EVALUATE = argument(
     "--evaluate",

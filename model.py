@@ -327,8 +327,10 @@ def quantize(
     Parameters
     ----------
     model : torch.nn.Module, Network, or path of an ONNX file
-        Recurrent and linear layers; see :func:`~deltaloom.compiler.torch_frontend.from_torch` and
-        :func:`~deltaloom.compiler.onnx_frontend.from_onnx`. Or what :func:`prepare` gave, alone:
+        Graphs of layers; see :func:`~deltaloom.compiler.torch_frontend.from_torch` for what is
+        taken and :func:`~deltaloom.compiler.onnx_frontend.from_onnx`, which also takes a part of a
+        file. Indices of an embedding are one feature; frames are vectors, see
+        :func:`~deltaloom.pixel_vectors`. Or what :func:`prepare` gave, alone:
         it has its recipe and ranges.
     calibration : array or list of arrays
         Sample inputs, NumPy or torch, float: (batch, time, features), or a list of

@@ -340,6 +340,28 @@ def test_an_onnx_file_that_is_not_there(refused, quantize):
     assert "net.onnx" in refused(*words)
 
 
+def test_a_part_of_an_onnx_file(call, refused, quantize, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    tensor, numbers = onnx.helper.make_tensor_value_info, onnx.numpy_helper.from_array
+    nodes = [
+        onnx.helper.make_node("Pow", ["x", "x"], ["power"]),
+        onnx.helper.make_node("MatMul", ["power", "w"], ["y"]),
+        onnx.helper.make_node("Sqrt", ["y"], ["root"]),
+    ]
+    weights = np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)
+    ends = [tensor(name, 1, [1, "time", size]) for name, size in (("x", 3), ("root", 2))]
+    graph = onnx.helper.make_graph(nodes, "g", ends[:1], ends[1:], [numbers(weights, "w")])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "n.onnx")
+    words = quantize()
+    words[1] = tmp_path / "n.onnx"
+    assert "(Pow) is not supported" in refused(*words)
+    status, found, _ = call(*words, "--input-tensor", "power", "--output-tensor", "y", "--json")
+    assert status == 0
+    assert [layer["inputs"] for layer in found["layers"]] == [3]
+    assert "must be named of an ONNX file" in refused(*quantize(), "--input-tensor", "power")
+
+
 def test_without_torch(refused, quantize, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "deltaloom.compiler.factory", raising=False)

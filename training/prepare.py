@@ -48,6 +48,12 @@ def prepare_network(
         raise DeltaloomError("Model must be in float; this one is prepared already")
     traced = trace_module(model, max_steps)
     network = traced.network
+    kept = next((layer.name for layer in network.computing if layer.steps), None)
+    if kept is not None:
+        raise UnsupportedError(
+            f"Layer {kept} has weights that are integers already, which training would change; "
+            f"supported is quantize, which keeps them"
+        )
     if FRAME[0] in (*traced.input_axes, *traced.output_axes):
         raise UnsupportedError(
             f"Module {type(model).__name__} works on frames; supported is its network of vectors, "

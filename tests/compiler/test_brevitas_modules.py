@@ -213,6 +213,12 @@ def test_refuses_to_change_scales(case):
         dl.quantize(make(), x, dl.Recipe(**options))
 
 
+def test_training_in_our_integers_is_refused():
+    x = np.random.default_rng(0).normal(size=(2, 9, 3))
+    with pytest.raises(UnsupportedError, match=r"^Layer linear has weights that are integers alre"):
+        dl.prepare(library.QuantLinear(3, 4, **POWER), None, x)
+
+
 def test_initial_state_is_refused():
     class Started(nn.Module):
         def __init__(self):
