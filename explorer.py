@@ -20,6 +20,7 @@ from .search.candidates import Frozen, Quantized
 from .search.combine import Places, search
 from .search.exploration import Exploration, Point
 from .search.front import pareto_front
+from .search.progress import counted
 from .search.space import LEAST_SHARE, Width, dimensions, recipe_of, thresholds_of
 from .search.trials import Evaluate, loss_of
 from .searches import trials_of
@@ -115,7 +116,7 @@ def explore(
     budget : int
         Points that are measured, at the most.
     progress : callable, optional
-        Told in a few words how far the search is.
+        Takes a line of text for each point. Left out: a bar on the terminal.
     """
     for name, value in (("max_loss", max_loss), ("reference", reference)):
         if value is not None and not math.isfinite(value):
@@ -144,20 +145,20 @@ def explore(
     reference = first[0] if reference is None else reference
     limit = math.inf
     if max_loss is not None:
-        limit = max(first[0], reference + max_loss) * (1 + 1e-9)  # as in at_most
+        limit = max(first[0], reference + max_loss)
+        limit += 1e-9 * abs(limit)  # as in at_most
     known = {start: first}
     shares = shares_of(measured[start][1])
-    found = search(
-        [each if shares[each.name] >= LEAST_SHARE else each.fixed for each in space.dimensions],
-        lambda places: known[places] if places in known else measure(places),
-        limit=limit,
-        budget=budget,
-        progress=progress,
-    )
+    with counted("Thresholds", budget, progress) as step:
+        found = search(
+            [each if shares[each.name] >= LEAST_SHARE else each.fixed for each in space.dimensions],
+            lambda places: known[places] if places in known else measure(places),
+            limit=limit,
+            budget=budget,
+            progress=step,
+        )
     within = [each for each in found if each.error <= limit]
     front = {each.places for each in pareto_front(within, lambda each: each.costs)}
-    if progress:
-        progress(f"Counting cycles of {len(front)} points")
     inputs = measured[start][1].inputs
     points = {
         each.places: space.point(each.places, *measured[each.places], folded, inputs)
@@ -203,6 +204,11 @@ class Space:
                 raise DeltaloomError(
                     f"Recipe skip must be 'delta' for a search of thresholds, not "
                     f"'{self.recipe.skip}'"
+                )
+            if self.recipe.max_loss is not None:
+                raise DeltaloomError(
+                    "Recipe max_loss must be left out for a search of thresholds, which has a "
+                    "max_loss of its own"
                 )
             self.trials = trials_of(model, calibration, None, states, max_steps)
             self.candidates = Quantized(self.trials, self.recipe)

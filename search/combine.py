@@ -69,7 +69,7 @@ def search(
     budget : int
         Combinations that are measured, at the most.
     progress : callable, optional
-        Told in a few words how far it is.
+        Told of each combination what it was measured for.
     """
     run = _Search(dimensions, measure, limit, budget, progress)
     try:
@@ -94,7 +94,7 @@ class _Search:
         self._limit = limit
         self._budget = budget
         self._progress = progress
-        self._doing = ""
+        self._doing = "as the recipe is"
         self.found: dict[Places, Measured] = {}
         self._base: Places = tuple((0, 0) for _ in dimensions)
 
@@ -104,8 +104,7 @@ class _Search:
                 raise _Spent
             self.found[places] = Measured(places, self._measure(places))
             if self._progress:
-                count = f"{len(self.found)} of at most {self._budget} combinations"
-                self._progress(f"{count}: {self._doing}")
+                self._progress(self._doing)
         return self.found[places]
 
     def _within(self, points: Iterable[Measured]) -> list[Measured]:

@@ -147,6 +147,10 @@ def test_written_whole_or_not_at_all(found, tmp_path):
         ({"max_loss": math.nan}, "Parameter max_loss must be a finite number, not nan"),
         ({"max_loss": -1.0}, "Parameter max_loss must not be negative, not -1.0"),
         ({"budget": 0}, "Budget must be a positive integer, not 0"),
+        (
+            {"recipe": dl.Recipe(skip="delta", max_loss=1.0)},
+            "Recipe max_loss must be left out for a search of thresholds, which has a max_loss of",
+        ),
         ({"recipe": dl.Recipe()}, "Recipe skip must be 'delta' for a search of thresholds, not"),
         ({"evaluate": lambda model: 0.0}, "Function evaluate must run the model that it is given"),
         ({"evaluate": lambda model: None}, "Evaluate must return a finite number, not None"),
