@@ -17,7 +17,8 @@ from .axes import BATCH_FIRST, TIME_FIRST
 from .cell import Cell, trace
 from .cells import LSTM, RNN, CoupledLSTM, Linear, ReluRNN
 from .network import Layer
-from .stream_operations import Context, activate
+from .stream_context import Context
+from .stream_elementwise import activate
 from .tensors import Stream
 from .torch_arrays import as_array
 from .torch_layers import stacked

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from .errors import UnsupportedError
-from .functions import Function, function_of, named
+from .functions import named
 from .graph import Activation, Graph
 from .onnx_node import Node
 from .onnx_values import Filled
-from .stream_operations import activate
+from .stream_elementwise import activate, known
 from .tensors import Stream
 
 __all__ = ["ACTIVATIONS", "read_functions", "with_functions"]
@@ -99,15 +99,6 @@ def number(node: Node, value: Any) -> float:
     if not isinstance(value, np.ndarray) or value.size != 1:
         raise node.refusal("has a computed parameter, or several", "one number")
     return float(value.ravel()[0])
-
-
-def known(subject: str, name: Callable[[], str]) -> Function:
-    """The function of that name, with parameters that are supported."""
-    try:
-        return function_of(name())
-    except (ValueError, TypeError, KeyError, ZeroDivisionError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UnsupportedError(f"{subject} has unsupported parameters: {reason}") from None
 
 
 def read_functions(

@@ -8,13 +8,7 @@ import numpy as np
 from .onnx_activations import ACTIVATIONS
 from .onnx_node import Node
 from .onnx_values import Filled
-from .stream_operations import (
-    add,
-    along_features,
-    normalise,
-    probabilities,
-    scale,
-)
+from .stream_elementwise import add, along_features, normalise, probabilities, scale
 from .tensors import Stream
 
 __all__ = ["ELEMENTWISE", "features_of"]

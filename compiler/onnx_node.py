@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from .stream_operations import Context
+from .stream_context import Context
 
 __all__ = ["Node"]
 

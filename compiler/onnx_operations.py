@@ -14,7 +14,8 @@ from .onnx_node import Node
 from .onnx_recurrent import read_recurrent
 from .onnx_shapes import SHAPES, gather_parts
 from .onnx_values import Given
-from .stream_operations import arg_max, convolve, directions, embed, last_of, multiply, pool
+from .stream_moves import last_of
+from .stream_operations import arg_max, convolve, directions, embed, multiply, pool
 from .tensors import Probabilities, Size, Stream
 
 __all__ = ["OPERATIONS"]

@@ -8,7 +8,7 @@ import numpy as np
 from .onnx_constants import axes_of, slices_of
 from .onnx_node import Node
 from .onnx_values import index_of
-from .stream_operations import concatenate, flip, reshape_stream, take
+from .stream_moves import concatenate, flip, reshape_stream, take
 from .tensors import Stream
 
 __all__ = ["SHAPES", "gather_parts"]

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .errors import UnsupportedError
-from .functions import Function, function_of, named
+from .functions import Function, named
 from .nn.activation import Activation
-from .stream_operations import Context, activate
+from .stream_context import Context
+from .stream_elementwise import activate, known
 from .tensors import Stream
 from .torch_values import as_stream
 
@@ -84,7 +85,7 @@ def apply_activation(context: Context, module: nn.Module, stream: Stream) -> Str
     if isinstance(module, Activation):
         return activate(context, stream, own_function(module))
     kind = next(kind for kind in MODULES if type(module).forward is kind.forward)
-    return activate(context, stream, known(context, lambda: MODULES[kind](module)))
+    return activate(context, stream, known(context.subject, lambda: MODULES[kind](module)))
 
 
 def handler_of(name: str) -> Callable[..., Stream]:
@@ -94,7 +95,7 @@ def handler_of(name: str) -> Callable[..., Stream]:
         context: Context, value: Any, *arguments: Any, inplace: bool = False, **options: Any
     ) -> Stream:
         stream = as_stream(value, context.subject)
-        function = known(context, lambda: FAMILIES[name](*arguments, **options))
+        function = known(context.subject, lambda: FAMILIES[name](*arguments, **options))
         return activate(context, stream, function)
 
     return handler
@@ -104,15 +105,6 @@ ACTIVATION_HANDLERS: Mapping[str, Callable[..., Stream]] = {
     **{name: handler_of(name) for name in FAMILIES},
     **{f"{name}_": handler_of(name) for name in ("relu", "sigmoid", "tanh")},
 }
-
-
-def known(context: Context, name: Callable[[], str]) -> Function:
-    """The function of that name, with parameters that are supported."""
-    try:
-        return function_of(name())
-    except (ValueError, TypeError, KeyError, ZeroDivisionError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UnsupportedError(f"{context.subject} has unsupported parameters: {reason}") from None
 
 
 def own_function(module: Activation) -> Function:

@@ -9,7 +9,8 @@ from torch import nn
 from .attention import Attention
 from .axes import BATCH_FIRST, TIME_FIRST, axes_text
 from .nn.attention import Attention as TorchAttention
-from .stream_operations import Context, multiply
+from .stream_context import Context
+from .stream_operations import multiply
 from .tensors import Stream
 from .torch_arrays import as_array
 from .torch_values import as_stream

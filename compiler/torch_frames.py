@@ -7,7 +7,8 @@ from .cell import trace
 from .cells import ConvLSTM, PeepholeConvLSTM
 from .network import Layer
 from .nn.conv_lstm import ConvLSTM as Module
-from .stream_operations import Context, last_of
+from .stream_context import Context
+from .stream_moves import last_of
 from .tensors import Stream
 from .torch_arrays import as_array
 from .torch_indexing import LAST_STEP

@@ -9,17 +9,10 @@ import torch
 from torch.nn import functional
 
 from .errors import UnsupportedError
-from .stream_operations import (
-    Context,
-    add,
-    along_features,
-    arg_max,
-    concatenate,
-    flip,
-    pool,
-    probabilities,
-    scale,
-)
+from .stream_context import Context
+from .stream_elementwise import add, along_features, probabilities, scale
+from .stream_moves import concatenate, flip
+from .stream_operations import arg_max, pool
 from .tensors import Probabilities, Stream
 from .torch_activations import ACTIVATION_CALLS, ACTIVATION_HANDLERS
 from .torch_arrays import as_array

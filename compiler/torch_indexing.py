@@ -4,7 +4,8 @@ from typing import Any
 
 from .axes import axes_text
 from .errors import UnsupportedError
-from .stream_operations import Context, take
+from .stream_context import Context
+from .stream_moves import take
 from .tensors import Stream
 
 __all__ = ["LAST_STEP", "index_stream", "select"]

@@ -12,7 +12,8 @@ from .axes import FRAME, PLANES, AxisOrderError, axes_text
 from .builder import Builder
 from .errors import UnsupportedError
 from .network import Network
-from .stream_operations import Context, multiply
+from .stream_context import Context
+from .stream_operations import multiply
 from .tensors import Stream
 from .torch_arrays import as_array
 from .torch_functions import FUNCTIONS, HANDLERS, INPLACE

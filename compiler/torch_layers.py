@@ -15,7 +15,9 @@ from .errors import UnsupportedError
 from .graph import State
 from .network import Concatenate, Layer
 from .nn.stack import RecurrentStack
-from .stream_operations import Context, directions, last_of
+from .stream_context import Context
+from .stream_moves import last_of
+from .stream_operations import directions
 from .tensors import Stream
 from .torch_arrays import as_array
 from .torch_indexing import LAST_STEP

@@ -9,7 +9,9 @@ from torch import nn
 from .brevitas_modules import brevitas_modules
 from .errors import UnsupportedError
 from .nn import Attention, ConvLSTM
-from .stream_operations import Context, convolve, embed, multiply, normalise, pool, scale
+from .stream_context import Context
+from .stream_elementwise import normalise, scale
+from .stream_operations import convolve, embed, multiply, pool
 from .tensors import Stream
 from .torch_activations import ACTIVATION_MODULES, apply_activation
 from .torch_arrays import as_array

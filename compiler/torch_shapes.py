@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from .errors import UnsupportedError
-from .stream_operations import Context, reshape_stream, take
+from .stream_context import Context
+from .stream_moves import reshape_stream, take
 from .tensors import Size, Stream
 from .torch_indexing import LAST_STEP, index_stream, select
 from .torch_states import STATES

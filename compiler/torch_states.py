@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .stream_operations import Context
+from .stream_context import Context
 from .torch_arrays import as_array
 from .torch_values import InitialState
 
