@@ -62,11 +62,8 @@ def with_widths(recipe: Recipe, network: Network, widths: Mapping[Part, str]) ->
     paths = {pattern: dict(overrides) for pattern, overrides in recipe.paths.items()}
     for part, width in widths.items():
         for name in part.names(network):
-            overrides = paths.pop(name, {})
-            if "scale" in overrides:  # from here on it is the last one, and so counts
-                layer, gate, operand = name.rsplit(".", 2)
-                overrides["scale"] = recipe.scale_kind(layer, f"{gate}.{operand}")
-            paths[name] = {**overrides, part.what: width}
+            # Moved to the end, where nothing overrides it; nothing did before, or it had no effect.
+            paths[name] = {**paths.pop(name, {}), part.what: width}
     operands = operand_names(network)
     weights = [name for names in operands.values() for name in names]
     for what in OVERRIDES:
