@@ -16,6 +16,7 @@ from ..compiler.artifact import ModelBytes, model_bytes
 from ..compiler.errors import DeltaloomError
 from ..compiler.recipe import Recipe
 from ..compiler.recipe_values import check_encoding, check_integers
+from .front import pareto_front
 from .progress import Say, counted
 from .sensitivity import finite, in_columns, shown
 from .trials import Trials
@@ -74,11 +75,7 @@ class Sweep:
     @property
     def front(self) -> tuple[SweepPoint, ...]:
         """Points that are better than all that take no more bytes, the smallest first."""
-        found: list[SweepPoint] = []
-        for point in sorted(self.points, key=lambda point: (point.bytes.total, point.cost)):
-            if not found or point.cost < found[-1].cost:
-                found.append(point)
-        return tuple(found)
+        return tuple(pareto_front(self.points, lambda point: (point.bytes.total, point.cost)))
 
     def smallest(self, max_loss: float) -> SweepPoint:
         """The point that takes the fewest bytes within a loss above the float network's.
