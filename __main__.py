@@ -16,7 +16,7 @@ from rich.console import Console
 from . import cli_display as display
 from .boards import catalogue
 from .cli_command import INPUT_HELP, Answer, Argument, Command, argument
-from .cli_data import read_labelled, read_sequences, write_outputs
+from .cli_data import read_labelled, read_sequences, read_states, write_outputs
 from .cli_display import DONE, FAILED, INTERRUPTED, Progress, complain, plain
 from .cli_explore import EXPLORE, lanes
 from .cli_inspect import INSPECT
@@ -35,7 +35,7 @@ def generate(options: argparse.Namespace, progress: Progress) -> Answer:
     """Generate Verilog, constraints and a testbench."""
     model = load(options.model)
     progress.say("Generating")
-    design = generate_design(model, options.board, options.lanes)
+    design = generate_design(model, options.board, options.lanes, registers=options.registers)
     folder = design.write(options.output)
     manifest = design.manifest()
     return Answer({"folder": str(folder), **manifest}, [display.layer_table(manifest["layers"])])
@@ -45,7 +45,10 @@ def simulate(options: argparse.Namespace, progress: Progress) -> Answer:
     """Simulate a design cycle by cycle, and hold it to its model."""
     x = read_sequences(options.input)
     design = open_design(options.folder)
-    run = design.simulate(x, options.simulator, vcd=options.vcd, progress=progress.say)
+    states = read_states(options.states) if options.states else None
+    run = design.simulate(
+        x, options.simulator, states=states, vcd=options.vcd, progress=progress.say
+    )
     if options.output:
         write_outputs(options.output, run)
     steps = sum(len(sequence) for sequence in x)
@@ -124,14 +127,22 @@ COMMANDS: dict[Command, list[Argument]] = {
         MODEL,
         argument("--board", help="left out: plain Verilog"),
         argument("--lanes", type=lanes, help="N, or LAYER=N,LAYER=N; left out: what fits"),
+        argument(
+            "--registers", action="store_true", help="AXI4-Lite registers: states and counters"
+        ),
         argument("-o", "--output", required=True, metavar="FOLDER"),
     ],
     simulate: [
         FOLDER,
         argument("--input", required=True, metavar="X.npz", help=INPUT_HELP),
         argument("--simulator", choices=[*SIMULATORS, "model"], help="left out: the fastest"),
+        argument(
+            "--states",
+            metavar="S.npz",
+            help="what sequences start from: arrays LAYER.STATE, as --output writes them",
+        ),
         argument("--vcd", metavar="WAVE.vcd", help="wave dump"),
-        argument("--output", metavar="Y.npz", help="outputs, integers and cycles"),
+        argument("--output", metavar="Y.npz", help="outputs, integers, cycles and final states"),
     ],
     regress: [
         FOLDER,

@@ -13,7 +13,15 @@ from .compiler.errors import DeltaloomError
 from .search.losses import ErrorRate, SquaredError
 from .sim.result import Run
 
-__all__ = ["read_evaluation", "read_labelled", "read_sequences", "write_outputs"]
+__all__ = [
+    "read_evaluation",
+    "read_labelled",
+    "read_sequences",
+    "read_states",
+    "write_outputs",
+]
+
+OUTPUTS = ("cycles", "integers", "lengths", "outputs")
 
 REMEDY = "save it with numpy.savez(path, x=array), where lengths=array goes with padded sequences"
 BROKEN = (ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
@@ -70,9 +78,32 @@ def read_evaluation(path: str) -> ErrorRate | SquaredError:
     return SquaredError(x, targets)
 
 
+def read_states(path: str) -> dict[str, dict[str, np.ndarray]]:
+    """States of a file by layer and state: arrays ``<layer>.<state>``, (batch, size).
+
+    What :func:`write_outputs` writes besides is passed over.
+    """
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for name, values in _arrays(path, None).items():
+        layer, _, state = name.rpartition(".")
+        if layer:
+            found.setdefault(layer, {})[state] = values
+        elif name not in OUTPUTS:
+            raise DeltaloomError(
+                f"Array {name} of {path} must be called LAYER.STATE, as a state of shape "
+                f"(batch, size)"
+            )
+    return found
+
+
 def write_outputs(path: str, run: Run) -> None:
-    """Write outputs, integers and cycles of a run; sequences of other lengths padded with zeros."""
+    """Write outputs, integers, cycles and final states, ``<layer>.<state>``, of a run.
+
+    Sequences of other lengths are padded with zeros.
+    """
     arrays = {"cycles": run.cycles}
+    for layer, states in run.states.items():
+        arrays |= {f"{layer}.{state}": values for state, values in states.items()}
     for name, values in (("outputs", run.outputs), ("integers", run.integers)):
         if isinstance(values, list):
             arrays["lengths"] = np.array([len(sequence) for sequence in values])
@@ -95,13 +126,14 @@ def write_outputs(path: str, run: Run) -> None:
             aside.unlink()
 
 
-def _arrays(path: str, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _arrays(path: str, wanted: tuple[str, ...] | None) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as file:
             archive = np.load(file, allow_pickle=False)
             if isinstance(archive, np.ndarray):
                 raise ValueError("it is a single array")
-            return {name: archive[name] for name in wanted if name in archive}
+            names = archive.files if wanted is None else wanted
+            return {name: archive[name] for name in names if name in archive}
     except OSError as error:
         reason = error.strerror or str(error)
         raise DeltaloomError(f"Data file {path} must be a readable file: {reason}") from error

@@ -514,3 +514,31 @@ def test_missing_tools(refused, shared, monkeypatch):
     (shared / "board" / "build").mkdir(exist_ok=True)
     sentence = refused("build", shared / "board")
     assert sentence == "Tool yosys is not installed: pip install deltaloom[boards]"
+
+
+def test_states_from_one_run_to_the_next(call, shared, tmp_path):
+    model, folder = shared / "model.safetensors", tmp_path / "registers"
+    status, found, _ = call("generate", model, "-o", folder, "--lanes", 2, "--registers", "--json")
+    assert status == 0
+    assert [state["state"] for state in found["registers"]["states"]] == ["h"]
+    with np.load(shared / "x.npz") as data:
+        x = data["x"]
+    words = ["simulate", folder, "--simulator", "model", "--json", "--input"]
+    np.savez(tmp_path / "a.npz", x=x[:, :2])
+    np.savez(tmp_path / "b.npz", x=x[:, 2:])
+    ends = ["--output", tmp_path / "y.npz"]
+    assert call(*words, tmp_path / "a.npz", *ends)[0] == 0
+    starts = ["--states", tmp_path / "y.npz", "--output", tmp_path / "z.npz"]
+    assert call(*words, tmp_path / "b.npz", *starts)[0] == 0
+    whole = deltaloom.load(model)(x)
+    with np.load(tmp_path / "z.npz") as written:
+        np.testing.assert_array_equal(written["outputs"], whole[:, 2:])
+    np.savez(tmp_path / "s.npz", h=x[:, 0])
+    status, _, said = call(*words, tmp_path / "b.npz", "--states", tmp_path / "s.npz")
+    assert status == 2
+    assert "must be called LAYER.STATE" in said
+    status, _, said = call(
+        "simulate", shared / "plain", "--input", tmp_path / "b.npz", "--states", tmp_path / "y.npz"
+    )
+    assert status == 2
+    assert "generate it with registers=True" in said
