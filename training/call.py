@@ -14,12 +14,16 @@ from torch.nn.utils.rnn import (
     pad_sequence,
 )
 
-from ..compiler.axes import BATCH_FIRST, TIME_FIRST
+from ..compiler.axes import BATCH_FIRST, FRAME, TIME_FIRST
+from ..compiler.convolution import frames, pixel_vectors
 from ..compiler.errors import DeltaloomError, UnsupportedError
+from ..compiler.graph import Affine
+from ..compiler.nn import ConvLSTM
+from ..compiler.torch_frontend import Traced
 from ..compiler.torch_interpreter import is_plain
 from ..compiler.torch_layers import RECURRENT
 
-__all__ = ["Arguments", "Call", "call_of", "read_arguments", "shape_output"]
+__all__ = ["Arguments", "Call", "as_frames", "call_of", "read_arguments", "shape_output"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,10 @@ class Call:
     argument : str
         Name of the input.
     axes, output_axes : tuple of str
-        Of the input and of the output; indices have no ``features``.
+        Of the input and of the output; indices have no ``features``, and the elements of frames
+        are ``features`` too.
+    grids : tuple of tuple of int, or None
+        Rows and columns of the frames that come in, and of those that go out, if they are frames.
     stack : tuple of str
         The layers of a recurrent module: their final states are returned beside the output.
         Empty: the output alone is.
@@ -44,6 +51,7 @@ class Call:
     output_axes: tuple[str, ...] = BATCH_FIRST
     stack: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
+    grids: tuple[tuple[int, int] | None, tuple[int, int] | None] = (None, None)
 
     def kept(self, layer: str) -> tuple[str, ...]:
         """The states of a layer whose final values are returned and which no output has."""
@@ -70,21 +78,63 @@ class Arguments:
     kind: str
 
 
-def call_of(module: nn.Module, axes: tuple[str, ...], output_axes: tuple[str, ...]) -> Call:
-    """How a torch module is called, given the axes of its input and output."""
+def call_of(module: nn.Module, traced: Traced) -> Call:
+    """How a torch module is called that was traced."""
+    axes, output_axes = (
+        tuple("features" if axis == FRAME[0] else axis for axis in axes if axis not in FRAME[1:])
+        for axes in (traced.input_axes, traced.output_axes)
+    )
+    grids = grids_of(traced)
     argument = next(iter(signature(module.forward).parameters))
     path, last = "", module
     while is_plain(last, nn.Sequential):
         assert isinstance(last, nn.Sequential)
         name = str(len(last) - 1)
         path, last = f"{path}.{name}" if path else name, last[-1]
-    if not is_plain(last, *RECURRENT):
-        return Call(argument, axes, output_axes)
+    if not is_plain(last, *RECURRENT, ConvLSTM):
+        return Call(argument, axes, output_axes, grids=grids)
     path = path or type(last).__name__.lower()
     plain = ("h", "c") if isinstance(last, nn.LSTM) else ("h",)
     ways = (".forward", ".reverse") if last.bidirectional else ("",)
     stack = tuple(f"{path}.{index}{way}" for index in range(last.num_layers) for way in ways)
-    return Call(argument, axes, output_axes, stack, getattr(last, "states", plain))
+    return Call(argument, axes, output_axes, stack, getattr(last, "states", plain), grids)
+
+
+def grids_of(traced: Traced) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """Rows and columns of the frames that a module takes and of those that it gives, if it does."""
+    convolutions = [
+        path.convolution
+        for layer in traced.network.computing
+        for _, affine in layer.graph.of(Affine)
+        for path in affine.paths[:1]
+        if path.convolution is not None
+    ]
+    taken = convolutions[0].grid if FRAME[0] in traced.input_axes else None
+    given = convolutions[-1].outputs if FRAME[0] in traced.output_axes else None
+    return taken, given
+
+
+def as_vectors(x: Tensor, grid: tuple[int, int] | None) -> Tensor:
+    """Frames (..., channels, rows, columns) of a grid as vectors; anything else as it is."""
+    if grid is None:
+        return x
+    if x.dim() < 3 or tuple(x.shape[-2:]) != grid:
+        raise DeltaloomError(
+            f"Input must hold frames (channels, {grid[0]}, {grid[1]}), not {tuple(x.shape)}"
+        )
+    vectors: Tensor = pixel_vectors(x)
+    return vectors
+
+
+def as_frames(values: Any, grid: tuple[int, int] | None) -> Any:
+    """What :func:`as_vectors` undoes, for a tensor or a list of them."""
+    if grid is None:
+        return values
+    return (
+        [frames(part, grid) for part in values]
+        if isinstance(values, list)
+        else frames(values, grid)
+    )
 
 
 def read_arguments(
@@ -116,8 +166,9 @@ def read_arguments(
     if isinstance(x, PackedSequence):
         return _from_packed(call, x, features)
     if isinstance(x, list | tuple):
-        return _from_list([torch.as_tensor(sequence) for sequence in x], features)
-    x = torch.as_tensor(x)
+        sequences = [as_vectors(torch.as_tensor(sequence), call.grids[0]) for sequence in x]
+        return _from_list(sequences, features)
+    x = as_vectors(torch.as_tensor(x), call.grids[0])
     kind = "sequence" if call.stack and x.dim() == 2 else "tensor"
     axes = tuple(axis for axis in call.axes if axis != "batch" or kind == "tensor")
     shape = [str(features) if axis == "features" else axis for axis in axes]
@@ -186,6 +237,10 @@ def shape_output(
     call: Call, given: Arguments, values: Tensor, lengths: np.ndarray, once: bool
 ) -> Any:
     """The output (time, batch, features) in the shape that belongs to the call."""
+    return as_frames(_shaped(call, given, values, lengths, once), call.grids[1])
+
+
+def _shaped(call: Call, given: Arguments, values: Tensor, lengths: np.ndarray, once: bool) -> Any:
     if "features" not in call.output_axes:
         values = values[..., 0]
     if once:

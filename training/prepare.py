@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..compiler.axes import FRAME
 from ..compiler.errors import DeltaloomError, UnsupportedError
 from ..compiler.network import Network
 from ..compiler.quantize import make_plan
@@ -54,11 +53,6 @@ def prepare_network(
             f"Layer {kept} has weights that are integers already, which training would change; "
             f"supported is quantize, which keeps them"
         )
-    if FRAME[0] in (*traced.input_axes, *traced.output_axes):
-        raise UnsupportedError(
-            f"Module {type(model).__name__} works on frames; supported is its network of vectors, "
-            f"prepare(from_torch(module), ...)"
-        )
     if traced.states:
         raise UnsupportedError(
             f"Forward of {type(model).__name__} takes initial states, which cannot be trained "
@@ -66,7 +60,7 @@ def prepare_network(
         )
     types = {parameter.dtype for parameter in model.parameters()}
     dtype = torch.float64 if torch.float64 in types else torch.float32
-    call = call_of(model, traced.input_axes, traced.output_axes)
+    call = call_of(model, traced)
     if not {layer.name for layer in network.computing}.issuperset(call.stack):
         raise UnsupportedError(
             f"Module {type(model).__name__} returns final states that no layer of its own has; "

@@ -19,7 +19,7 @@ from ..compiler.recipe import Recipe
 from ..compiler.recipe_names import check_recipe
 from . import checkpoint
 from .activity import delta_activity
-from .call import Arguments, Call, read_arguments, shape_output
+from .call import Arguments, Call, as_frames, read_arguments, shape_output
 from .dense_shift import is_shift
 from .forward import Pass, run_network
 from .network_parameters import NetworkParameters
@@ -215,4 +215,6 @@ def _final_states(call: Call, given: Arguments, found: Pass, name: str) -> Tenso
         for layer in call.stack
     ]
     stacked = torch.stack(states)
-    return stacked[:, 0] if given.kind == "sequence" else stacked
+    stacked = stacked[:, 0] if given.kind == "sequence" else stacked
+    shaped: Tensor = as_frames(stacked, call.grids[1])
+    return shaped

@@ -144,3 +144,52 @@ def test_axes_of_channels_first(sequences):
     np.testing.assert_array_equal(output.swapaxes(1, 2), dl.quantize(prepared)(x))
     with pytest.raises(dl.DeltaloomError, match=r"shape \(batch, 3, time\), not \(4, 9, 3\)$"):
         prepared(torch.from_numpy(x))
+
+
+class Video(nn.Module):
+    """Two layers on frames, the last one's state as one vector."""
+
+    def __init__(self, batch_first=True):
+        super().__init__()
+        self.conv = dl.nn.ConvLSTM(2, 3, (3, 4), (3, 2), 2, batch_first=batch_first)
+
+    def forward(self, x):
+        return self.conv(x)[0]
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_frames_come_and_go_as_the_module_has_them(moved, batch_first):
+    torch.manual_seed(0)
+    module = dl.nn.ConvLSTM(2, 3, (3, 4), (3, 2), 2, batch_first=batch_first, peepholes=True)
+    x = torch.randn(5, 6, 2, 3, 4)
+    vectors = dl.pixel_vectors(x if batch_first else x.transpose(0, 1))
+    prepared = dl.prepare(module, dl.Recipe("int16", "int16"), vectors)
+    found, (h, c) = prepared(x)
+    wanted, (wanted_h, wanted_c) = module(x)
+    for ours, theirs in ((found, wanted), (h, wanted_h), (c, wanted_c)):
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(ours.detach(), theirs.detach(), atol=2e-3)
+    golden = dl.frames(dl.quantize(moved(prepared))(vectors), (3, 4))
+    found = prepared(x)[0].detach()
+    np.testing.assert_array_equal(found if batch_first else found.transpose(0, 1), golden)
+    prepared(x)[0].square().sum().backward()
+
+
+def test_frames_in_lists_and_in_other_modules(moved):
+    torch.manual_seed(0)
+    x = [torch.randn(length, 2, 3, 4) for length in (4, 1, 7)]
+    vectors = [dl.pixel_vectors(part) for part in x]
+    prepared = moved(dl.prepare(Video(), None, vectors))
+    for part, golden in zip(prepared(x), dl.quantize(prepared)(vectors), strict=True):
+        np.testing.assert_array_equal(part.detach(), dl.frames(golden, (3, 4)))
+
+
+def test_refuses_frames_of_another_grid():
+    module = dl.nn.ConvLSTM(1, 2, (3, 4), 3)
+    prepared = dl.prepare(module, None, np.ones((2, 5, 12)))
+    with pytest.raises(
+        dl.DeltaloomError, match=r"frames \(channels, 3, 4\), not \(5, 2, 1, 4, 3\)"
+    ):
+        prepared(torch.zeros(5, 2, 1, 4, 3))
+    with pytest.raises(dl.DeltaloomError, match=r"must have shape \(time, batch, 12\), not"):
+        prepared(torch.zeros(5, 2, 2, 3, 4))
