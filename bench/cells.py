@@ -11,7 +11,10 @@ from torch import nn
 
 import deltaloom as dl
 from deltaloom.boards import catalogue, flow
+from deltaloom.compiler.integer import IntegerNetwork
+from deltaloom.compiler.integer_attention import IntegerAttention
 from deltaloom.compiler.schedule import schedule
+from deltaloom.hw.attention import Attention
 from deltaloom.hw.engine import Engine
 
 from .figures import Figure
@@ -40,6 +43,12 @@ CELLS: Mapping[str, Callable[[], nn.Module]] = {
     "LiGRU": lambda: dl.nn.LiGRU(SIZE, SIZE, batch_first=True),
     "SRU": lambda: dl.nn.SRU(SIZE, SIZE, batch_first=True),
     FIXED: lambda: nn.GRU(SIZE, SIZE, batch_first=True),
+    "attention, dot, to all timesteps so far": lambda: dl.nn.Attention(
+        SIZE, SIZE, batch_first=True
+    ),
+    "attention, additive, to all timesteps so far": lambda: dl.nn.Attention(
+        SIZE, SIZE, "additive", batch_first=True
+    ),
 }
 KINDS = {"luts": "LUT4", "flip_flops": "flip-flops", "multipliers": "MULT18X18D"}
 KINDS |= {"block_rams": "DP16KD"}
@@ -57,9 +66,11 @@ def measure(progress: Callable[[str], None]) -> dict[str, Any]:
             skipping = dl.Recipe(skip="top_k", k=KEPT)
         sparse = _run(make, slow, skipping)
         model = _quantized(make, slow, skipping)
-        (folded,) = schedule(model.network, LANES).layers
+        folded = schedule(model.network, _lanes(model.network))
+        attention = folded.attentions
+        part = Attention(attention[0]) if attention else Engine(*folded.engines)
         folder = FOLDER / f"cell-{''.join(c for c in name if c.isalnum())}".lower()
-        cells = flow.synthesise(Engine(folded), catalogue.get(BOARD), folder)
+        cells = flow.synthesise(part, catalogue.get(BOARD), folder)
         found = {kind: count for kind, count in asdict(cells).items() if count}
         cases.append({"cell": name, "dense": dense, "sparse": sparse, "cells": found})
     sizes = {
@@ -79,13 +90,26 @@ def _quantized(make: Callable[[], nn.Module], x: np.ndarray, recipe: dl.Recipe) 
         return dl.quantize(make().eval(), x, recipe)
 
 
+def _measured(network: IntegerNetwork) -> str:
+    """The layer that a case is about: attention, where there is any, or the only one."""
+    kinds = [layer.name for layer in network.layers if isinstance(layer, IntegerAttention)]
+    return kinds[0] if kinds else network.computing[0].name
+
+
+def _lanes(network: IntegerNetwork) -> dict[str, int]:
+    """Projections around attention have as many lanes as rows, so that they don't limit it."""
+    measured = _measured(network)
+    return {layer.name: LANES if layer.name == measured else SIZE for layer in network.multiplying}
+
+
 def _run(make: Callable[[], nn.Module], x: np.ndarray, recipe: dl.Recipe) -> dict[str, Any]:
-    run = dl.generate(_quantized(make, x, recipe), lanes=LANES).simulate(x)
-    ((used,), (skipped,)) = run.utilization.values(), run.skipped.values()
+    model = _quantized(make, x, recipe)
+    run = dl.generate(model, lanes=_lanes(model.network)).simulate(x)
+    name = _measured(model.network)
     return {
-        "utilization": used,
+        "utilization": run.utilization[name],
         "cycles_a_step": steady_step(run.step_cycles),
-        "skipped": skipped,
+        "skipped": run.skipped[name],
         "simulator": run.simulator,
     }
 

@@ -223,7 +223,9 @@ def test_encodings_of_two_lanes(monkeypatch, tmp_path):
 
 
 def test_cells_on_two_lanes(monkeypatch, tmp_path):
-    kept = {name: cells.CELLS[name] for name in ("linear", "GRU, reset before", "LSTM, LayerNorm")}
+    attention = "attention, dot, to all timesteps so far"
+    names = ("linear", "GRU, reset before", "LSTM, LayerNorm", attention)
+    kept = {name: cells.CELLS[name] for name in names}
     for name, value in (("CELLS", kept), ("SIZE", 3), ("LANES", 2), ("TIMESTEPS", 6)):
         monkeypatch.setattr(cells, name, value)
     monkeypatch.setattr(cells, "FOLDER", tmp_path)

@@ -64,6 +64,11 @@ def test_cases(attention_network, prove, name, skip):
     prove(network, split, lengths=LENGTHS, stalls=(0.0, 0.4))
 
 
+def test_a_reader_so_slow_that_the_queue_fills(attention_network, prove):
+    network = attention_network("dot", True, size=2, values=5, inputs=1, max_steps=5)
+    prove(network, {"q": 2, "k": 2, "v": 5, "att": 5}, lengths=(5, 1, 5), stalls=(0.98,))
+
+
 @pytest.mark.parametrize("steps", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_little_room(attention_network, prove, steps):
     network = attention_network("dot", True, max_steps=steps)
