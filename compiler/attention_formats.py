@@ -19,7 +19,7 @@ from .inverse import fit_inverse
 from .pwl import PiecewiseLinear
 from .recipe import Recipe
 
-__all__ = ["quantize_attention"]
+__all__ = ["dequantize_attention", "quantize_attention"]
 
 
 def quantize_attention(
@@ -72,6 +72,22 @@ def quantize_attention(
     except ValueError as error:
         raise DeltaloomError(str(error)) from None
     return found
+
+
+def dequantize_attention(layer: IntegerAttention) -> Attention:
+    """The layer in float, with the scale and energies that its integers stand for."""
+    energies = None
+    if layer.energies is not None and layer.energy is not None:
+        energies = layer.energy.dequantize(layer.energies)
+    return Attention(
+        layer.name,
+        layer.form,
+        layer.causal,
+        layer.max_steps,
+        scale=layer.scale_value if energies is None else None,
+        energies=energies,
+        sources=layer.sources,
+    )
 
 
 def exponentials(bits: int, recipe: Recipe) -> PiecewiseLinear:

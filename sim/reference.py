@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..compiler.attention_formats import dequantize_attention
 from ..compiler.embedding import Embedding
 from ..compiler.encodings import UNIT_MULTIPLIER
 from ..compiler.errors import DeltaloomError
@@ -26,6 +27,7 @@ from ..compiler.graph import (
     State,
 )
 from ..compiler.integer import IntegerLayer, IntegerNetwork
+from ..compiler.integer_attention import IntegerAttention
 from ..compiler.network import Layer, Network, parameter_shapes
 from ..compiler.pwl import PiecewiseLinear
 from ..compiler.streams import StreamLayer
@@ -82,6 +84,8 @@ def reference_network(network: IntegerNetwork, model: Network | None = None) -> 
                 )
             case IntegerLayer(), _:
                 layers.append(dequantized(layer))
+            case IntegerAttention(), None:
+                layers.append(dequantize_attention(layer))
             case Embedding(format=Format() as format), None:
                 layers.append(replace(layer, table=format.dequantize(layer.table), format=None))
             case _, None:

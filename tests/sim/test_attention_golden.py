@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+import deltaloom as dl
 from deltaloom.compiler.attention import Attention, attend
 from deltaloom.compiler.errors import DeltaloomError
 from deltaloom.compiler.pwl import worst_error
@@ -119,3 +120,13 @@ def test_a_longer_sequence_is_refused(attention_network):
     network = attention_network("dot", True)
     with pytest.raises(DeltaloomError, match=r"^Input must hold sequences of at most 12 timesteps"):
         golden.run(network, [np.zeros((13, 3), np.int64)])
+
+
+@pytest.mark.parametrize("form", ["dot", "additive"])
+def test_inspection_without_a_float_model(attention_network, form):
+    """The float network beside it has the energies and the scale that the integers stand for."""
+    network = attention_network(form, True)
+    x = np.random.default_rng(0).normal(size=(2, 12, 3))
+    found = dl.inspect(dl.QuantizedModel(network), None, x)
+    assert any(edge.layer == "att" for edge in found.edges)
+    assert found.ratio > 25
