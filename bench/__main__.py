@@ -11,7 +11,8 @@ __all__ = ["NAMES", "main"]
 NAMES = (
     *("utilization", "frequency", "generate_time", "golden_speed", "simulators"),
     *("small", "cells", "size", "digits", "digits_ptq", "digits_trained", "digits_deltas"),
-    *("training_speed", "delta_search", "graphs", "encodings", "onnx_import", "g2p"),
+    *("training_speed", "delta_search", "graphs", "encodings", "activations"),
+    *("onnx_import", "g2p"),
 )
 
 
