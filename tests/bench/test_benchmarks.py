@@ -7,6 +7,7 @@ from amaranth.hdl import Fragment
 
 import deltaloom as dl
 from deltaloom.bench import (
+    activations,
     cells,
     encodings,
     frequency,
@@ -203,23 +204,60 @@ def test_training_speed_figures(monkeypatch):
 
 
 def test_encodings_of_two_lanes(monkeypatch, tmp_path):
-    monkeypatch.setattr(encodings, "SHAPES", (Shape("GRU", 2, 3, 3),))
+    shapes = {"ulx3s_85f": (Shape("GRU", 2, 3, 3),), "icebreaker": (Shape("RNN", 1, 2, 1),)}
+    monkeypatch.setattr(encodings, "SHAPES", shapes)
     monkeypatch.setattr(encodings, "ENCODINGS", ("ternary", "int2"))
     monkeypatch.setattr(encodings, "FOLDER", tmp_path)
     asked = []
 
     def synthesise(component, board, folder):
+        Fragment.get(component, None)
         asked.append((len(component.weights), board.name, folder.name))
         return Cells(luts=30)
 
     monkeypatch.setattr(encodings.flow, "synthesise", synthesise)
     rows = encodings.figures(encodings.measure(quiet))
     assert asked == [
-        (6, "ulx3s_85f", "lanes-gru-3-3-ternary"),
-        (6, "ulx3s_85f", "lanes-gru-3-3-int2"),
+        (6, "ulx3s_85f", "lanes-gru-3-3-ternary-ulx3s_85f"),
+        (6, "ulx3s_85f", "lanes-gru-3-3-int2-ulx3s_85f"),
+        (2, "icebreaker", "lanes-rnn-2-1-ternary-icebreaker"),
+        (2, "icebreaker", "lanes-rnn-2-1-int2-icebreaker"),
     ]
-    assert [(row.reach, row.met) for row in rows] == [("0", True), ("2", True)]
+    assert [(row.reach, row.met) for row in rows] == [("0", True), ("2", True)] + [
+        ("0", True),
+        ("1", True),
+    ]
+    assert rows[2].what.endswith("ternary weights, icebreaker")
     assert rows[0].measured.startswith("0 (10.0 LUT4, 0.0 carry cells")
+
+
+def test_tables_of_few_segments(monkeypatch, tmp_path):
+    """Each is elaborated; the picture has a line for each function and kind."""
+    monkeypatch.setattr(activations, "SEGMENTS", (4, 128))
+    monkeypatch.setattr(activations, "READERS", (16,))
+    monkeypatch.setattr(activations, "FOLDER", tmp_path)
+    drawn = []
+    monkeypatch.setattr(activations, "draw", lambda path, *panels: drawn.append(panels))
+
+    def synthesise(component, board, folder):
+        Fragment.get(component, None)
+        return Cells(luts=30, block_rams=int("128" in folder.name))
+
+    monkeypatch.setattr(activations.flow, "synthesise", synthesise)
+    result = activations.measure(quiet)
+    keys = {(c["function"], c["width"], c["kind"], c["segments"]) for c in result["cases"]}
+    assert len(keys) == len(result["cases"]) == 3 * 2 * 3
+    assert all(case["mean_squared"] <= case["worst"] ** 2 for case in result["cases"])
+    error, area = drawn[0]
+    assert [len(series.x) for series in error.series] == [2, 1] * 3
+    assert area.series[0].y == [30, 30]
+    rows = activations.figures(result)
+    assert len(rows) == 3 * 2 * 2 + 1
+    assert rows[0].what == "table of sigmoid, 16 bits, 4 segments"
+    assert "uniform off by" in rows[0].measured
+    assert "adaptive off by" in rows[0].measured
+    assert "30 LUT4, 1 DP16KD" in rows[1].measured
+    assert rows[-1].measured == "0 with a memory each, 0 with one for both"
 
 
 def test_cells_on_two_lanes(monkeypatch, tmp_path):
