@@ -14,13 +14,12 @@ from .integer_attention import IntegerAttention
 from .inverse import FixedInverse
 from .pwl import PiecewiseLinear
 from .stages import Stage, stages_of
-from .streams import Embedding, Pool, Reverse, StreamLayer
+from .streams import Pool, Reverse, StreamLayer
 from .wiring import (
-    INPUT,
     Length,
+    index_entries,
     infer_input_format,
     infer_input_size,
-    keeps_format,
     sources_of,
     stream_formats,
     stream_lengths,
@@ -376,16 +375,7 @@ class IntegerNetwork:
     @cached_property
     def entries(self) -> int | None:
         """Where the input's elements are indices of tables: entries of the smallest; else None."""
-        same = {INPUT}
-        for layer in self.layers:
-            if keeps_format(layer) and not same.isdisjoint(self.sources[layer.name]):
-                same.add(layer.name)
-        found = [
-            layer.entries
-            for layer in self.layers
-            if isinstance(layer, Embedding) and self.sources[layer.name][0] in same
-        ]
-        return min(found, default=None)
+        return index_entries(self.layers)
 
     @cached_property
     def input_range(self) -> tuple[int, int]:

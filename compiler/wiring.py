@@ -28,6 +28,7 @@ __all__ = [
     "Length",
     "Wired",
     "check_wiring",
+    "index_entries",
     "infer_input_format",
     "infer_input_size",
     "keeps_format",
@@ -293,3 +294,18 @@ def keeps_format(layer: Wired) -> bool:
     if isinstance(layer, Pool):
         return not layer.is_mean
     return isinstance(layer, LastStep | Reverse | Window | Concatenate)
+
+
+def index_entries(layers: Sequence[Wired]) -> int | None:
+    """Where the input's elements are indices of tables: entries of the smallest; else None."""
+    sources = sources_of(layers)
+    same = {INPUT}
+    for layer in layers:
+        if keeps_format(layer) and not same.isdisjoint(sources[layer.name]):
+            same.add(layer.name)
+    found = [
+        layer.entries
+        for layer in layers
+        if isinstance(layer, Embedding) and sources[layer.name][0] in same
+    ]
+    return min(found, default=None)

@@ -13,8 +13,9 @@ from ..compiler.integer_attention import IntegerAttention
 from ..compiler.network import Embedding, Layer
 from ..compiler.quantize import Plan, quantize_layer, quantize_stream_layer
 from ..compiler.recipe import Recipe
+from ..compiler.stream_values import check_indices
 from ..compiler.streams import StreamLayer
-from ..compiler.wiring import INPUT, sources_of
+from ..compiler.wiring import INPUT, index_entries, sources_of
 from .attention import run_attention
 from .layer import LayerOutput, run_layer
 from .network_parameters import NetworkParameters
@@ -65,7 +66,16 @@ def run_network(
         By a cell's name: the states whose final values are wanted.
     step : callable, optional
         The exponents of formats' steps that are learned, if any are.
+
+    Raises
+    ------
+    DeltaloomError
+        For an input that is to be an index of a table and is none.
     """
+    entries = index_entries(plan.network.layers)
+    if entries is not None:
+        living = values.detach()[torch.arange(len(values))[:, None] < torch.from_numpy(lengths)]
+        check_indices("Input", living.numpy(), entries)
     run = _Run(plan, recipe, parameters, kept, step)
     rounded = round_values(values, plan.streams[INPUT], dtype, run.step((INPUT, "stream", "")))
     found = Pass({INPUT: (rounded, lengths)})

@@ -85,11 +85,15 @@ def test_training_an_embedding_lowers_the_loss():
     assert losses[-1] < 0.05 * losses[0]
 
 
-def test_refuses_indices_that_are_not_in_the_table(random_layer):
-    network = Network((Embedding("words", TABLE[:5]), random_layer("y", Linear(3, 2))))
+@pytest.mark.parametrize("index", [8, -1, 100, 2.5])
+def test_refuses_indices_that_are_not_in_the_table(random_layer, index):
+    """Also those that the format of indices cannot hold."""
+    table = np.random.default_rng(0).normal(size=(8, 3))
+    network = Network((Embedding("words", table), random_layer("y", Linear(3, 2))))
     prepared = dl.prepare(network, None, np.ones((1, 2, 1)))
-    with pytest.raises(dl.DeltaloomError, match="words must get indices from 0 to 4, not 6"):
-        prepared(torch.full((1, 2, 1), 6.0))
+    sentence = f"^Input must get whole numbers from 0 to 7, not {index}$"
+    with pytest.raises(dl.DeltaloomError, match=sentence):
+        prepared(torch.full((1, 2, 1), float(index)))
 
 
 @pytest.mark.parametrize(
