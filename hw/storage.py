@@ -12,6 +12,7 @@ from .conv_encoder import ends_depth, ends_width
 from .conv_spans import span_layout, table_layouts
 from .encoder import entry_layout, index_width
 from .gate_bias import bias_layout
+from .initial_sums import initial_operand
 from .lane_plan import sum_widths, weight_widths
 from .pwl import line_layout
 from .query_list import query_operand
@@ -59,6 +60,9 @@ def layer_memories(schedule: LayerSchedule) -> list[Storage]:
         add(f"{operand.name}_list", entry.size, PINGPONG << index_width(operand.size))
         if layer.skip.differs:
             add(f"{operand.name}_hat", operand.format.width, operand.size)
+            if initial_operand(layer, operand) is not None:
+                name, width, depth = f"{operand.name}_initial", operand.format.width, operand.size
+                add(name, width, depth, in_block_ram(depth))
     if schedule.loads:
         for _, state in layer.graph.of(State):
             assert state.format is not None
@@ -120,13 +124,18 @@ def stage_memories(schedule: StageTimes) -> list[Storage]:
         found.append(Storage(f"bias{number}", width, channels, in_block_ram(channels)))
         if stage.input:
             add("kept", stage.layer.graph.input[0], depth=schedule.input_depth)
+    initial = stage.layer.initial
     for position in stage.states:
         add("state", position)
+        if stage.layer.graph.nodes[position].name in initial:
+            add("initial", position, rom=True)
     for position in stage.constants:
         add(f"constant{number}", position, rom=True)
     for crossing in stage.crossings:
         size = stage.layer.graph.nodes[crossing.node].size
         add(f"crossing{number}", crossing.node, depth=crossing.depth(size))
+        if crossing.held and stage.layer.graph.nodes[crossing.node].name in initial:
+            add(f"initial{number}", crossing.node, rom=True)
     return found
 
 

@@ -1,7 +1,9 @@
 # amaranth: UnusedElaboratable=no
 
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from amaranth.back import rtlil
 
@@ -16,6 +18,8 @@ from deltaloom.compiler.cells import (
     ReluRNN,
     ResetBeforeGRU,
 )
+from deltaloom.compiler.graph import State
+from deltaloom.compiler.integer import IntegerNetwork
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import schedule
 from deltaloom.compiler.target import GENERIC, Target
@@ -71,6 +75,23 @@ def test_lists_every_memory_that_windows_take(integer_network, skip):
     found = sorted((int(width), int(depth)) for _, width, depth in MEMORY.findall(text))
     queues = ("queue", "spans")  # whose last word is a register
     listed = [(m.width, max(2, m.depth) - (m.name in queues)) for m in layer_memories(folded)]
+    assert found == sorted(listed)
+
+
+@pytest.mark.parametrize("skip", ["none", "delta"])
+@pytest.mark.parametrize(
+    "cell", [LSTM(7, 70), ResetBeforeGRU(3, 5)], ids=lambda cell: type(cell).__name__
+)
+def test_lists_what_states_take(integer_network, cell, skip):
+    """Those that a host loads, and those that the layer starts from."""
+    (layer,) = integer_network(cell, recipe=Recipe(skip=skip)).layers
+    sizes = {state.name: state.size for _, state in layer.graph.of(State)}
+    initial = {name: np.arange(1, size + 1) for name, size in sizes.items()}
+    network = IntegerNetwork((replace(layer, initial=initial),))
+    (folded,) = schedule(network, {"l.0": 4}, registers=True).layers
+    text = rtlil.convert(Engine(folded), name="top", emit_src=False)
+    found = sorted((int(width), int(depth)) for _, width, depth in MEMORY.findall(text))
+    listed = [(m.width, max(2, m.depth) - (m.name == "queue")) for m in layer_memories(folded)]
     assert found == sorted(listed)
 
 
