@@ -1,8 +1,10 @@
 """g2p-en in hardware: words to phonemes, each greedy decision taken by the hardware.
 
 ``make g2p``: of 2,000 words float gets 9.98 % of the phonemes wrong and 8 bits 9.96 %, with 97.1 %
-of the words decoded alike. That is the golden model; the first 200 of the words go through both
-designs in a simulator as well (``--hardware 2000``: all), equal in every bit and cycle.
+of the words decoded alike. That is the golden model. The first 200 words go through both designs in
+a simulator as well, equal in every bit of 16,238,988 cycles: 9.41 % wrong where float has 9.33 %;
+29,580 cycles a word in the encoder and 51,615 in the decoder, registers included, on 96 lanes each.
+``--hardware 2000`` takes all of them through it.
 
 The network is that of the package ``g2p-en`` (encoder and decoder of 256 units in torch's
 reset-after form, their letters and phonemes embedded), its authors' weights as they are. The words
