@@ -97,9 +97,11 @@ def _measured(network: IntegerNetwork) -> str:
 
 
 def _lanes(network: IntegerNetwork) -> dict[str, int]:
-    """Projections around attention have as many lanes as rows, so that they don't limit it."""
+    """Projections around attention have twice its lanes, so that they don't limit it."""
     measured = _measured(network)
-    return {layer.name: LANES if layer.name == measured else SIZE for layer in network.multiplying}
+    return {
+        layer.name: LANES if layer.name == measured else 2 * LANES for layer in network.multiplying
+    }
 
 
 def _run(make: Callable[[], nn.Module], x: np.ndarray, recipe: dl.Recipe) -> dict[str, Any]:
