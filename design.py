@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -210,9 +210,12 @@ class Design:
             requests = transactions.with_counters(
                 requests, network, expected, lengths, predicted.busy, timed=timed
             )
-        return predicted, result.stimulus_of(
+        stimulus = result.stimulus_of(
             sequences, expected.outputs, gaps, stalls, transactions=requests
         )
+        # A reversal is silent until it has seen all of a sequence.
+        patience = max(stimulus.limit, 2 * predicted.longest_pause)
+        return predicted, replace(stimulus, limit=patience)
 
     def _result(self, x, expected, lengths, predicted, delivered, name, cut) -> Run:
         network = self.model.network

@@ -70,6 +70,12 @@ class CycleRun:
     answered: Array
     busy: int
 
+    @property
+    def longest_pause(self) -> int:
+        """The most cycles from a transfer, or from the start, to the next transfer."""
+        moves = np.sort(np.concatenate([[-1], self.accepted, self.delivered]))
+        return int(np.diff(moves).max())
+
 
 def predict(
     network: IntegerNetwork,

@@ -13,7 +13,7 @@ import deltaloom as dl
 from deltaloom import project
 from deltaloom.boards import flow
 from deltaloom.boards.report import Cells, Report
-from deltaloom.sim import golden, testbench, tools
+from deltaloom.sim import golden, result, testbench, tools
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,17 @@ def test_simulate_sequences_of_different_lengths(design, model, clips):
     assert [steps.shape for steps in run.step_cycles] == [(6,), (1,), (4,)]
     for values, expected in zip(run.outputs, model(ragged), strict=True):
         np.testing.assert_array_equal(values, expected)
+
+
+def test_waits_as_long_as_the_model_says(design, clips, monkeypatch):
+    """A reversal may be silent for longer than a design usually is before it counts as hung."""
+    make = result.stimulus_of
+
+    def impatient(*given, **options):
+        return dataclasses.replace(make(*given, **options), limit=2)
+
+    monkeypatch.setattr(result, "stimulus_of", impatient)
+    design.simulate(clips[:1], "pysim")
 
 
 def test_wave_dump(design, clips, tmp_path):
