@@ -64,7 +64,9 @@ class Inspection:
         In the order in which they are computed. Errors add up on the way: an edge has its own
         and what came before it.
     parts : tuple of PartNoise
-        What each part alone costs at the outputs, the worst one first: this says what to change.
+        What each part of the cells, the input and skipping cost alone at the outputs, the worst
+        one first: this says what to change. Roundings of streams and within attention are in the
+        edges alone.
     """
 
     reference: str
@@ -90,7 +92,7 @@ class Inspection:
     @property
     def worst_timestep(self) -> int:
         """Timestep with the largest error in the last cell that has several timesteps."""
-        edges = list(self.outputs.values())
+        edges = list(self.outputs.values()) or list(self.edges)
         lasting = [edge for edge in edges if np.count_nonzero(edge.count) > 1]
         return (lasting or edges)[-1].worst_timestep
 

@@ -98,7 +98,7 @@ def measure_edges(
     order in which the network computes them.
     """
     nodes = sum(node.size for layer in network.computing for node in layer.graph.nodes)
-    steps = max(1, MAX_CELLS // nodes)
+    steps = max(1, MAX_CELLS // max(nodes, 1))
     observer = _Observer(network, max(map(len, x)))
     first = 0
     while first < len(x):

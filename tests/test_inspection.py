@@ -104,6 +104,26 @@ def test_sequences_of_other_lengths_and_one_output(x):
     assert math.isfinite(found.ratio)
 
 
+def test_attention(x):
+    torch.manual_seed(0)
+
+    class Attended(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.GRU(3, 4, batch_first=True)
+            self.attention = dl.nn.Attention(4, 4, batch_first=True)
+
+        def forward(self, x):
+            return self.attention(self.rnn(x)[0])
+
+    module = Attended()
+    qmodel = dl.quantize(module, x)
+    found = dl.inspect(qmodel, module, x)
+    assert found.ratio > 20
+    assert any(edge.kind == "stream" and edge.name != "input" for edge in found.edges)
+    assert dl.inspect(qmodel, None, x).ratio > 20
+
+
 def test_answers_for_programs_and_people(model, x, tmp_path):
     found = dl.inspect(dl.quantize(model, x), model, x)
     data = json.loads(json.dumps(found.to_dict(), allow_nan=False))
