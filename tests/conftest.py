@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deltaloom.compiler.attention import Attention
-from deltaloom.compiler.cell import trace
+from deltaloom.compiler.cell import Cell, trace
 from deltaloom.compiler.cells import Linear
 from deltaloom.compiler.network import LastStep, Layer, Network, parameter_shapes
 from deltaloom.compiler.quantize import quantize
@@ -19,6 +19,15 @@ from deltaloom.sim import cycles, golden, pysim, transactions
 from deltaloom.sim.result import compare, stimulus_of
 from deltaloom.sim.sequences import random_sequences, random_states
 from deltaloom.sim.stimulus import Ports, random_stalls
+
+
+def pytest_make_parametrize_id(val):
+    """Cells by their class: every process that shares the tests has to call them the same."""
+    if isinstance(val, Cell):
+        return type(val).__name__
+    if isinstance(val, tuple) and any(isinstance(part, Cell) for part in val):
+        return " ".join(pytest_make_parametrize_id(part) or str(part) for part in val)
+    return None
 
 
 def random_layer(name, cell, rng, scale=1.5, sources=()):
