@@ -27,7 +27,7 @@ def data(batch=3, time=11):
     return np.random.default_rng(0).normal(size=(batch, time, 3)).cumsum(axis=1) * 0.3
 
 
-@pytest.mark.parametrize("parts", NETWORKS, ids=str)
+@pytest.mark.parametrize("parts", NETWORKS)
 @pytest.mark.parametrize("recipe", RECIPES, ids=["integers", "real scales"])
 def test_computes_what_the_float_model_does(float_network, parts, recipe):
     model, x = float_network(*parts), data()
@@ -36,7 +36,7 @@ def test_computes_what_the_float_model_does(float_network, parts, recipe):
     np.testing.assert_allclose(found, evaluate(model, x), rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("parts", NETWORKS[:4], ids=str)
+@pytest.mark.parametrize("parts", NETWORKS[:4])
 def test_without_a_float_model_it_has_the_weights_of_the_integers(float_network, parts):
     """16-bit weights are the float ones but for half a last place."""
     model, x = float_network(*parts), data()
