@@ -7,8 +7,10 @@ from ..compiler.schedule import ENTRY_LATENCY
 from .conv_encoder import FrameEncoder
 from .conv_sequencer import WindowSequencer
 from .engine import Engine
+from .engine_registers import add_store, connect_registers
 from .initial_sums import initial_operand
 from .receiver import Receiver
+from .stage_pipelines import connect_gates
 
 __all__ = ["ConvolutionalEngine"]
 
@@ -30,8 +32,8 @@ class ConvolutionalEngine(Engine):
         m = Module()
         schedule, layer = self._schedule, self._schedule.layer
         loads, target = schedule.loads, schedule.target
-        self._add_store(m)
-        self._receiver = receiver = Receiver(layer.operands[0], layer.skip, loads=loads)
+        store = add_store(m, self, schedule)
+        receiver = Receiver(layer.operands[0], layer.skip, loads=loads)
         m.submodules.receiver = receiver
         m.submodules.x_encoder = x = FrameEncoder(layer.operands[0], layer.skip, target)
         m.submodules.h_encoder = h = FrameEncoder(
@@ -71,10 +73,10 @@ class ConvolutionalEngine(Engine):
             ]
         tokens = self._delay_token(m, sequencer.token)
         lanes = self._connect_lanes(m, (x, h), tokens)
-        (gates,) = self._connect_gates(m, lanes, tokens[ENTRY_LATENCY])
+        (gates,) = connect_gates(m, schedule, lanes, tokens[ENTRY_LATENCY], self.i)
         self._connect_operand(m, schedule.output, gates, h)
         self._connect_output(m, [gates], sequencer)
-        self._connect_registers(m, [gates], (x, h))
+        connect_registers(m, self, schedule, store, receiver, [gates], (x, h))
         return m
 
     def _choose_entry(self, entries, token):
