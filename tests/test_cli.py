@@ -416,7 +416,7 @@ def test_damaged_data(refused, quantize, shared, tmp_path):
     ("text", "sentence"),
     [
         ('activations = "int1"', "must be one of int2 to int16, not 'int1'"),
-        ('skip = "never"', "must be one of none, zero, delta, not 'never'"),
+        ('skip = "never"', "must be one of none, zero, delta, top_k, not 'never'"),
         ('colour = "red"', "not 'colour'"),
         ("theta = 3", "thresholds need skip 'delta'"),
         ('skip = "delta"\ntheta = 300', "must be below 256"),

@@ -54,14 +54,14 @@ def test_refuses_a_place_that_is_not_writable(tmp_path):
     [
         (
             b"weight = 'int8'",
-            "Recipe {} must have keys of weights, activations, skip, theta, clip, paths, "
+            "Recipe {} must have keys of weights, activations, skip, theta, k, clip, paths, "
             "state_limits, elementwise, activation_error, tables, knots, segments, output, scale, "
             "rounding, seed, max_loss, not 'weight'",
         ),
         (b"weights = ", "Recipe {} must be valid TOML: Invalid value (at end of document)"),
         (b"a = " + b"[" * 5000, "Recipe {} must be valid TOML: it is nested too deeply"),
         (b"#" * (1 << 20) + b"#", "Recipe {} must be a file of at most 1,048,576 bytes"),
-        (b"skip = 'some'", "Recipe skip must be one of none, zero, delta, not 'some'"),
+        (b"skip = 'some'", "Recipe skip must be one of none, zero, delta, top_k, not 'some'"),
         (None, "Recipe {} must be a readable file: No such file or directory"),
     ],
 )

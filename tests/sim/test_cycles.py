@@ -38,6 +38,7 @@ from deltaloom.hw.receiver import Receiver
 from deltaloom.hw.rescale import Rescale
 from deltaloom.hw.reservation import Reservation
 from deltaloom.hw.sequencer import Sequencer
+from deltaloom.hw.stage_pipelines import connect_crossing, connect_pass, keep_input
 from deltaloom.sim import cycles
 
 
@@ -124,13 +125,13 @@ def test_released_is_the_pace_of_the_lanes(make_run, integer_network):
 # Faults. Each is seeded in the hardware alone; the designs below must tell it from the model.
 
 
-def in_source(method, old, new):
-    """A fault that replaces a piece of a method's text."""
+def in_source(method, old, new, *, user=None):
+    """A fault that replaces a piece of a method's text, or of a function that ``user`` calls."""
 
     def seed(patch):
         owner = method.__globals__[method.__qualname__.split(".")[0]]
         if owner is method:
-            owner = sys.modules[method.__module__]
+            owner = sys.modules[(user or method).__module__]
         source = textwrap.dedent(inspect.getsource(method))
         assert source.count(old) == 1, f"{method.__qualname__} must have {old!r} once"
         scope = dict(method.__globals__)
@@ -202,8 +203,8 @@ def no_half(patch):
 def other_theta(patch):
     make = Encoder.__init__
 
-    def other(self, operand, *arguments):
-        make(self, replace(operand, theta=max(operand.theta, 1) + 1), *arguments)
+    def other(self, operand, *arguments, **options):
+        make(self, replace(operand, theta=max(operand.theta, 1) + 1), *arguments, **options)
 
     patch.setattr(Encoder, "__init__", other)
 
@@ -231,11 +232,11 @@ FAULTS = {
     "state as input": stuck("state"),
     "no bubble": in_source(Sequencer._next_pass, "self._bubble.eq(", "self._bubble.eq(0 & "),
     "always a bubble": in_source(Sequencer._next_pass, "self._bubble.eq(", "self._bubble.eq(1 | "),
-    "hat written without keep": in_source(Encoder.elaborate, "with m.If(keep):", "with m.If(1):"),
-    "threshold above": in_source(Encoder.elaborate, "difference >= theta", "difference > theta"),
-    "threshold below": in_source(Encoder.elaborate, "difference <= -theta", "difference < -theta"),
+    "hat written without keep": in_source(Encoder._choose, "with m.If(keep):", "with m.If(1):"),
+    "threshold above": in_source(Encoder._choose, "difference >= theta", "difference > theta"),
+    "threshold below": in_source(Encoder._choose, "difference <= -theta", "difference < -theta"),
     "hat survives a sequence": in_source(
-        Encoder.elaborate, "with m.If(~self.fresh):", "with m.If(1):"
+        Encoder._read_hat, "with m.If(~self.fresh):", "with m.If(1):"
     ),
     "list not begun anew": in_source(Encoder.elaborate, "place.eq(0)", "place.eq(place)"),
     "room too early": in_source(
@@ -283,12 +284,12 @@ FAULTS = {
     "no pause after a timestep": in_source(
         Drain.elaborate, "wait.eq(schedule.pause)", "wait.eq(0)"
     ),
-    "input kept too short": in_source(Engine._keep_input, "place + gates", "place + 1 + gates"),
+    "input kept too short": in_source(keep_input, "place + gates", "place + 1 + gates"),
     "pass begun early": in_source(
-        Engine._connect_pass, "time = before.end_time", "time = before.end_time - 1"
+        connect_pass, "time = before.end_time", "time = before.end_time - 1"
     ),
     "scalars of the next timestep": in_source(
-        Engine._connect_pass, "delayed(m, held, units.latency - 1", "delayed(m, held, 0"
+        connect_pass, "delayed(m, held, units.latency - 1", "delayed(m, held, 0"
     ),
     "sums that go on": in_source(gate_operations.running_sum, "Mux(unit == 0, 0, total)", "total"),
     "one stage": stuck("stage"),
@@ -296,7 +297,10 @@ FAULTS = {
         Engine._choose_entry, "layer.operands[0].size if stage.walks_input else 0", "0"
     ),
     "crossing state at a first step": in_source(
-        Engine._connect_crossing, "~reader.flags_at[time][0] if crossing.held else 1", "1"
+        connect_crossing,
+        "~reader.flags_at[time][0] if crossing.held else 1",
+        "1",
+        user=Engine,
     ),
     "kept sums dropped after running ahead": in_source(
         Sequencer._drive_token, "first & zero if", "first if"
