@@ -9,7 +9,7 @@ import numpy as np
 
 from .clipping import covering_format, least_squares_format
 from .errors import DeltaloomError
-from .evaluate import as_sequences, evaluate
+from .evaluate import Observer, as_sequences, evaluate
 from .fixed import Format
 from .graph import Node
 from .network import Embedding, Layer, Network
@@ -103,6 +103,10 @@ class Ranges(dict[tuple[str, str], Statistics]):
         super().__init__()
         self._network, self._x, self._states = network, x, states
         self._formats: dict[tuple[str, str, int], Format] = {}
+
+    def replay(self, observe: Observer) -> None:
+        """Run the float network on the sample data again, and show every node's values."""
+        evaluate(self._network, self._x, observe, states=self._states)
 
     def following(self, layer: Layer, position: int) -> Statistics:
         """A state's values are those that are computed for it, the sequence's last one included.

@@ -8,6 +8,7 @@ from .attention import Attention
 from .attention_formats import quantize_attention
 from .calibrate import Ranges, calibrate
 from .checks import check_network
+from .compensation import compensate
 from .errors import DeltaloomError
 from .fixed import Format
 from .formats import LayerFormats, choose_formats, fit_tables
@@ -18,7 +19,7 @@ from .network import Layer, Network
 from .output_sums import check_sums, keep_sums
 from .recipe import Recipe
 from .recipe_names import check_recipe
-from .recipe_values import SUMS
+from .recipe_values import COMPENSATED, SUMS
 from .streams import Embedding, Pool, StreamLayer, Sum
 from .weights import quantize_weights
 from .wiring import INPUT, infer_input_format, sources_of, stream_sizes
@@ -36,12 +37,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is decided before a weight is rounded.
+    """All that is decided before a network is rounded.
 
     Parameters
     ----------
     network : Network
-        Float network; its layers hold nothing that their outputs do not depend on.
+        Float network; its layers hold nothing that their outputs do not depend on. With
+        compensated rounding its weights are levels already.
     recipe : Recipe
         What was asked for.
     cells : mapping of str to LayerFormats
@@ -101,6 +103,8 @@ def plan_of(network: Network, ranges: Ranges, recipe: Recipe) -> Plan:
     formats = choose_formats(network, ranges, recipe)
     if recipe.output == SUMS:
         formats = keep_sums(network, *formats)
+    if recipe.rounding == COMPENSATED:
+        network = compensate(network, ranges, formats[0])
     return Plan(network, recipe, *formats)
 
 

@@ -74,8 +74,10 @@ class Recipe:
         mantissa of 16 bits that all paths of a gate share and a multiplier of the gate pipeline
         takes up.
     rounding : str
-        Of weights: ``nearest``, or ``stochastic`` (Courbariaux et al. 2015), where a model is
-        quantized after training by one draw, and one in training by a fresh draw each time.
+        Of weights: ``nearest``; ``stochastic`` (Courbariaux et al. 2015), where a model is
+        quantized after training by one draw, and one in training by a fresh draw each time; or
+        ``compensated`` (Frantar et al. 2022), after training alone: column by column, the error
+        of each made up for by the later ones and the bias, as the calibration data want it.
     seed : int
         Of stochastic rounding after training; the same seed gives the same weights.
     """
@@ -128,8 +130,8 @@ class Recipe:
         return self._override(f"{layer}.{key}", "scale") or self.scale
 
     def weight_generator(self, layer: str, key: str) -> np.random.Generator | None:
-        """What weights ``key`` of a layer are rounded with; None if to the nearest."""
-        if self.rounding == "nearest":
+        """What weights ``key`` of a layer are drawn with; None if they are not."""
+        if self.rounding != "stochastic":
             return None
         return np.random.default_rng([self.seed, *f"{layer}.{key}".encode()])
 

@@ -13,14 +13,23 @@ from .pwl_adaptive import CRITERIA
 if TYPE_CHECKING:
     from .recipe import Recipe
 
-__all__ = ["INTEGERS", "OVERRIDES", "SUMS", "check_encoding", "check_integers", "check_values"]
+__all__ = [
+    "COMPENSATED",
+    "INTEGERS",
+    "OVERRIDES",
+    "SUMS",
+    "check_encoding",
+    "check_integers",
+    "check_values",
+]
 
 INTEGERS = {f"int{bits}": bits for bits in range(2, 17)}
 SKIPS = tuple(mode.value for mode in Skip)
 CLIPS = ("minmax", "mse")
 TABLES = ("uniform", "adaptive")
 SCALES = ("power-of-two", "real")
-ROUNDINGS = ("nearest", "stochastic")
+COMPENSATED = "compensated"
+ROUNDINGS = ("nearest", "stochastic", COMPENSATED)
 OVERRIDES = ("weights", "activations", "scale")
 SEEDS = 1 << 32
 SUMS = 32

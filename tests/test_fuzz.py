@@ -99,7 +99,7 @@ def recipes(draw, cells):
         weights=draw(encodings),
         paths={pattern: {"weights": draw(encodings)} for pattern in patterns},
         scale=draw(st.sampled_from(["power-of-two", "real"])),
-        rounding=draw(st.sampled_from(["nearest", "stochastic"])),
+        rounding=draw(st.sampled_from(["nearest", "stochastic", "compensated"])),
         activations=f"int{activations}",
         elementwise=draw(st.integers(8, 16)),
         output=draw(st.none() | width),

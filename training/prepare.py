@@ -9,6 +9,7 @@ from ..compiler.errors import DeltaloomError, UnsupportedError
 from ..compiler.network import Network
 from ..compiler.quantize import make_plan
 from ..compiler.recipe import Recipe
+from ..compiler.recipe_values import COMPENSATED
 from ..compiler.torch_frontend import trace_module
 from .call import Call, call_of
 from .prepared import Prepared
@@ -41,6 +42,11 @@ def prepare_network(
     max_steps : int, optional
         Timesteps of the longest sequence; of a module alone.
     """
+    if recipe.rounding == COMPENSATED:
+        raise UnsupportedError(
+            f"Recipe rounding '{COMPENSATED}' rounds weights that stay; supported in training are "
+            f"nearest and stochastic"
+        )
     if isinstance(model, Network):
         return Prepared(make_plan(model, calibration, recipe), Call(), torch.float32, learn_ranges)
     if isinstance(model, Prepared):

@@ -85,7 +85,10 @@ from deltaloom.compiler.recipe import Recipe
             "Recipe state_limits must be a mapping of pattern to magnitude, not 64",
         ),
         ({"scale": 2}, "Recipe scale must be one of power-of-two, real, not 2"),
-        ({"rounding": "up"}, "Recipe rounding must be one of nearest, stochastic, not 'up'"),
+        (
+            {"rounding": "up"},
+            "Recipe rounding must be one of nearest, stochastic, compensated, not 'up'",
+        ),
         ({"seed": -1}, "Recipe seed must be an integer from 0 to 2**32 - 1, not -1"),
         ({"seed": True}, "Recipe seed must be an integer from 0 to 2**32 - 1, not True"),
         ({"tables": "exact"}, "Recipe tables must be one of uniform, adaptive, not 'exact'"),
@@ -103,6 +106,10 @@ from deltaloom.compiler.recipe import Recipe
         (
             {"seed": 3},
             "Recipe seed must be 0 with rounding 'nearest'; seeds need rounding 'stochastic'",
+        ),
+        (
+            {"seed": 3, "rounding": "compensated"},
+            "Recipe seed must be 0 with rounding 'compensated'; seeds need rounding 'stochastic'",
         ),
         (
             {"weights": ["int8"]},

@@ -130,7 +130,7 @@ def stored_parameters(layer):
 
 
 @pytest.mark.parametrize("scale", ["power-of-two", "real"])
-@pytest.mark.parametrize("rounding", ["nearest", "stochastic"])
+@pytest.mark.parametrize("rounding", ["nearest", "stochastic", "compensated"])
 @pytest.mark.parametrize("weights", ["binary", "ternary", "quaternary", "shift3", "shift4", "int3"])
 def test_encodings_compute_with_what_they_stand_for(weights, rounding, scale):
     torch.manual_seed(0)
