@@ -116,7 +116,11 @@ def widths(value: str) -> range | list[int | str]:
 
 
 FLOAT_MODEL = [
-    argument("model", metavar="FILE.py:FACTORY", help="function that returns the torch module"),
+    argument(
+        "model",
+        metavar="MODEL",
+        help="FILE.py:FACTORY, a function that returns the torch module; or FILE.onnx",
+    ),
     argument("--calibration", required=True, metavar="X.npz", help=INPUT_HELP),
     argument("--recipe", metavar="RECIPE.toml", help="left out: 8 bits, nothing skipped"),
     argument(

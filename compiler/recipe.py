@@ -80,6 +80,10 @@ class Recipe:
         of each made up for by the later ones and the bias, as the calibration data want it.
     seed : int
         Of stochastic rounding after training; the same seed gives the same weights.
+    max_loss : float, optional
+        By how much the loss may exceed the float model's, in units of ``evaluate``, which
+        :func:`deltaloom.quantize` then needs: the most sensitive paths stay at 16 bits until it is
+        within that (Rezk et al. 2022).
     """
 
     weights: str = "int8"
