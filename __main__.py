@@ -13,14 +13,14 @@ from typing import NoReturn
 from amaranth.hdl import UnusedElaboratable
 from rich.console import Console
 
-from . import cli_display as display
 from .boards import catalogue
-from .cli_command import INPUT_HELP, Answer, Argument, Command, argument
-from .cli_data import read_labelled, read_sequences, read_states, write_outputs
-from .cli_display import DONE, FAILED, INTERRUPTED, Progress, complain, plain
-from .cli_explore import EXPLORE, lanes
-from .cli_inspect import INSPECT
-from .cli_searches import SEARCHES
+from .cli import display
+from .cli.command import INPUT_HELP, Answer, Argument, Command, argument
+from .cli.data import read_labelled, read_sequences, read_states, write_outputs
+from .cli.display import DONE, FAILED, INTERRUPTED, Progress, complain, plain
+from .cli.explore import EXPLORE, lanes
+from .cli.inspect import INSPECT
+from .cli.searches import SEARCHES
 from .compiler.errors import DeltaloomError
 from .compiler.schedule import DEFAULT_LANES
 from .design import generate as generate_design

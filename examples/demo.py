@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 
 import deltaloom as dl
-from deltaloom.cli_display import (
+from deltaloom.cli.display import (
     DONE,
     FAILED,
     Progress,

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 import deltaloom as dl
 from deltaloom.bench.data import russian_speech, silero_weights
-from deltaloom.cli_display import DONE, FAILED, Progress, by_layer, by_operand, complain, facts
+from deltaloom.cli.display import DONE, FAILED, Progress, by_layer, by_operand, complain, facts
 
 __all__ = ["LANES", "Detector", "Encoder", "features", "main", "recordings"]
 

@@ -23,6 +23,8 @@ MAY_IMPORT = {
     "boards": {"compiler", "hw", "boards"},
     "training": {"compiler", "sim", "training"},
     "search": {"compiler", "sim", "search", "plots"},
+    "cli": {"boards", "compiler", "sim", "search", "cli", "plots"}
+    | {"explorer", "inspection", "model", "searches"},
 }
 FILES = [path for part in MAY_IMPORT for path in sorted((ROOT / part).rglob("*.py"))]
 

@@ -13,7 +13,7 @@ from deltaloom.__main__ import main
 from deltaloom.boards import flow
 from deltaloom.boards import tools as board_tools
 from deltaloom.boards.report import Cells, Report
-from deltaloom.cli_data import read_labelled
+from deltaloom.cli.data import read_labelled
 from deltaloom.compiler.errors import MismatchError, ToolMissingError
 
 MODULE = """

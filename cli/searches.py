@@ -3,17 +3,17 @@
 import argparse
 from typing import Any
 
-from . import cli_display as display
-from . import plots
-from .cli_command import INPUT_HELP, Answer, Argument, Command, argument
-from .cli_data import read_evaluation, read_sequences
-from .cli_display import Progress
-from .compiler.errors import DeltaloomError, ToolMissingError
-from .compiler.recipe import Recipe
-from .model import quantize as quantize_model
-from .search.sweep import WIDTHS
-from .searches import sensitivity as measure_sensitivity
-from .searches import sweep as sweep_widths
+from .. import plots
+from ..compiler.errors import DeltaloomError, ToolMissingError
+from ..compiler.recipe import Recipe
+from ..model import quantize as quantize_model
+from ..search.sweep import WIDTHS
+from ..searches import sensitivity as measure_sensitivity
+from ..searches import sweep as sweep_widths
+from . import display
+from .command import INPUT_HELP, Answer, Argument, Command, argument
+from .data import read_evaluation, read_sequences
+from .display import Progress
 
 __all__ = ["SEARCHES"]
 
@@ -84,7 +84,7 @@ def float_model(options: argparse.Namespace, progress: Progress) -> tuple[Any, d
             raise DeltaloomError(
                 "Input and output tensors must be named of an ONNX file, not of a torch module"
             )
-        from .compiler.onnx_frontend import from_onnx
+        from ..compiler.onnx_frontend import from_onnx
 
         steps = steps or max(map(len, calibration))
         module, steps = from_onnx(module, max_steps=steps, **ends), None
@@ -96,7 +96,7 @@ def load_module(place: str) -> Any:
     if place.lower().endswith(".onnx"):
         return place
     try:
-        from .compiler.factory import load_factory
+        from ..compiler.factory import load_factory
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from . import cli_display as display
-from . import plots
-from .cli_command import INPUT_HELP, Answer, Argument, Command, argument
-from .cli_data import read_sequences
-from .cli_display import Progress
-from .cli_searches import load_module
-from .inspection import inspect as inspect_model
-from .model import load
+from .. import plots
+from ..inspection import inspect as inspect_model
+from ..model import load
+from . import display
+from .command import INPUT_HELP, Answer, Argument, Command, argument
+from .data import read_sequences
+from .display import Progress
+from .searches import load_module
 
 __all__ = ["INSPECT"]
 

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .boards.catalogue import Board
-from .compiler.errors import DoesNotFitError, MismatchError
-from .search.exploration import Exploration, Point, point_row
-from .search.skipping import Skipping
-from .sim.activity import Activity, LayerActivity
+from ..boards.catalogue import Board
+from ..compiler.errors import DoesNotFitError, MismatchError
+from ..search.exploration import Exploration, Point, point_row
+from ..search.skipping import Skipping
+from ..sim.activity import Activity, LayerActivity
 
 __all__ = [
     "DONE",

@@ -2,15 +2,15 @@
 
 import argparse
 
-from . import cli_display as display
-from . import plots
-from .cli_command import INPUT_HELP, Answer, Argument, Command, argument
-from .cli_data import read_evaluation, read_sequences
-from .cli_display import Progress
-from .cli_searches import load_module
-from .compiler.recipe import Recipe
-from .compiler.schedule import DEFAULT_LANES
-from .explorer import explore as search_thresholds
+from .. import plots
+from ..compiler.recipe import Recipe
+from ..compiler.schedule import DEFAULT_LANES
+from ..explorer import explore as search_thresholds
+from . import display
+from .command import INPUT_HELP, Answer, Argument, Command, argument
+from .data import read_evaluation, read_sequences
+from .display import Progress
+from .searches import load_module
 
 __all__ = ["EXPLORE", "lanes"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from .cli_display import DONE, Progress
+from .display import DONE, Progress
 
 __all__ = ["INPUT_HELP", "Answer", "Argument", "Command", "argument"]
 

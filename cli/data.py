@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .compiler.errors import DeltaloomError
-from .search.losses import ErrorRate, SquaredError
-from .sim.result import Run
+from ..compiler.errors import DeltaloomError
+from ..search.losses import ErrorRate, SquaredError
+from ..sim.result import Run
 
 __all__ = [
     "read_evaluation",
