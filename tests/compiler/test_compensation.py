@@ -59,6 +59,24 @@ def test_operands_that_are_always_zero():
     np.testing.assert_array_equal(found, [[0, 1]])
 
 
+def test_operands_of_very_different_scales():
+    """What each path gets does not depend on the units of the other's operand."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 9)) @ rng.normal(size=(9, 9))
+    parts = [rng.normal(size=(5, 4)) * 3, rng.normal(size=(5, 5)) * 3]
+    for scale in (1.0, 2.0**40):
+        units = np.repeat([1.0, scale], [4, 5])
+        formats = [UNIT, WeightFormat(ENCODINGS["int4"], round(np.log2(scale)))]
+        given = [parts[0], parts[1] / scale]
+        found = round_columns(given, formats, (x * units).T @ (x * units) / len(x))
+        assert all(np.isfinite(part).all() for part in found)
+        off = np.concatenate([f - g for f, g in zip(found, given, strict=True)], axis=1)
+        nearest = np.concatenate(
+            [f.quantize(g) * f.scale - g for f, g in zip(formats, given, strict=True)], 1
+        )
+        assert (((x * units) @ off.T) ** 2).sum() < (((x * units) @ nearest.T) ** 2).sum()
+
+
 def test_second_moments_do_not_depend_on_the_parts():
     rows = np.random.default_rng(0).normal(size=(13, 5))
     found = second_moments(iter([rows[:6], rows[6:7], rows[7:]]))
