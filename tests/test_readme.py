@@ -1,11 +1,22 @@
-"""The README's example runs and prints what stands there."""
+"""The README's example runs and prints what stands there; its tables are those of the bench."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
+from deltaloom.bench.__main__ import show
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+
+
+def test_goals_are_those_of_the_results():
+    assert show(goals=True) in README.read_text()
+
+
+def test_results_are_all_that_was_measured():
+    assert (ROOT / "bench" / "RESULTS.md").read_text().endswith(f"\n{show()}\n")
 
 
 @pytest.mark.slow
