@@ -1,8 +1,12 @@
 """Thresholds found by search: operations that spoken digits and a voice detector do without.
 
-Thresholds are chosen on the validation part of the digits and on clips of the training part beside
-it, as 0.5 points of the validation part are one clip; the test part is seen once. The search goes
-by cross-entropy, and of its front the point is taken that eliminates most within the loss.
+Two splits of the digits keep choices apart from figures. The rule was developed on split 1, with
+float networks trained on it (two of GRU, two of LSTM, one of LiGRU): which clips choose, by
+cross-entropy, and how much of it may be lost. Activations of 6 bits beside those of 8 eliminated
+no more there. The rule then ran once, as it is here, on split 0, whose test part gives the rows.
+On that split thresholds are chosen on the validation part and clips of the training part beside
+it, as 0.5 points of the validation part alone are one clip: of all points within the allowed
+cross-entropy the one that eliminates most. Earlier rules had been tried on split 0.
 """
 
 import time
@@ -24,8 +28,7 @@ __all__ = ["figures", "measure"]
 
 REACH = {"GRU": 80, "LSTM": 75, "LiGRU": 75, "SRU": 58}
 POINTS = 0.5
-SEARCHED = 0.1  # cross-entropy above the exact model's up to which points lead to others
-ALLOWED = POINTS / 200  # loss on the clips that choose: the best of many does worse on others
+ALLOWED = 0.0175  # cross-entropy above the exact model's, on the clips that choose
 TRAINING_CLIPS = 300
 BUDGET = 90
 MINUTES = 5
@@ -59,14 +62,10 @@ def _digits(cell: str, seed: int, data: SpokenDigits) -> dict[str, Any]:
         data.train.features[:CALIBRATION_CLIPS],
         dl.Recipe(skip="delta"),
         evaluate=lambda candidate: _cross_entropy(candidate, clips),
-        max_loss=SEARCHED,
+        max_loss=2 * ALLOWED,
         budget=BUDGET,
     )
-    least = digits.accuracy(model, clips) - ALLOWED
-    chosen = max(
-        (p for p in found.front if p.model.accuracy(clips.features, clips.labels) >= least),
-        key=lambda point: point.operations_eliminated,
-    )
+    chosen = found.best(ALLOWED)
     spent = time.process_time() - start
     test = data.test
     after = chosen.model.accuracy(test.features, test.labels)
