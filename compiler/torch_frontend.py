@@ -101,15 +101,13 @@ def _follow(
 
     If there is none, the error is that of the order that led furthest.
     """
-    furthest: tuple[int, UnsupportedError] | None = None
+    furthest: tuple[int, AxisOrderError] | None = None
     for axes in ORDERS:
         interpreter = Interpreter(root, axes, max_steps)
         try:
             return interpreter.run(graph), axes
-        except UnsupportedError as error:
+        except AxisOrderError as error:
             if furthest is None or len(interpreter.values) > furthest[0]:
-                if not isinstance(error, AxisOrderError):
-                    raise
                 furthest = len(interpreter.values), error
     assert furthest is not None
     raise furthest[1]

@@ -77,8 +77,7 @@ def stacked(
         Of the cell; ``h`` is the output.
     """
     if stream.axes != axes:
-        error = AxisOrderError if {*stream.axes, "features"} == set(axes) else UnsupportedError
-        raise error(
+        raise AxisOrderError(
             f"{context.subject} has batch_first={axes == BATCH_FIRST} and reads {axes_text(axes)}, "
             f"but its input has axes {axes_text(stream.axes)}"
         )
