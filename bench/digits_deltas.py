@@ -1,7 +1,12 @@
 """Operations that spoken digits need when deltas are trained in: thresholds, a penalty, a teacher.
 
-Thresholds and penalty were chosen on the validation part; each row is the mean over the five float
-networks of a cell.
+Two splits of the digits keep choices apart from figures. For GRU and LSTM stretched clips, shifted
+levels and epochs were chosen on split 1, with one float network of each trained on it, and
+thresholds set by what those there (23 and 32, 22 and 32) had eliminated. They then ran once, as
+they are here, on split 0, whose test part gives the rows: means over its five float networks. There
+the validation part alone chooses the epoch. Penalties, noise and distillation, and all settings of
+LiGRU, are older: they were chosen on split 0 while figures of its test part were known; on split 1,
+of which they knew nothing, LiGRU's eliminated 83.7 % with one network and lost no clip.
 """
 
 from collections.abc import Callable
@@ -20,12 +25,14 @@ from .figures import Figure
 
 __all__ = ["figures", "measure"]
 
-THRESHOLDS = {"GRU": (26, 32), "LSTM": (24, 32), "LiGRU": (10, 5)}
+THRESHOLDS = {"GRU": (25, 33), "LSTM": (25, 34), "LiGRU": (10, 5)}
 """Of input and state, in units of their last place of 8 bits."""
 
 PENALTIES = {"GRU": 20.0, "LSTM": 20.0, "LiGRU": 0.5}
-EPOCHS = {"GRU": 30, "LSTM": 24, "LiGRU": 28}
+EPOCHS = {"GRU": 40, "LSTM": 40, "LiGRU": 28}
 NOISE = {"GRU": 0.35, "LSTM": 0.2, "LiGRU": 0.2}
+STRETCH = {"GRU": 0.15, "LSTM": 0.15, "LiGRU": 0.0}
+OFFSET = {"GRU": 0.1, "LSTM": 0.1, "LiGRU": 0.0}
 REACH = {"GRU": 86, "LSTM": 88, "LiGRU": 80}
 """Percent of operations that are to be eliminated, at no more than :data:`LOST` points."""
 
@@ -39,6 +46,8 @@ def tuning(cell: str) -> FineTuning:
         rise=0.3,
         penalty=PENALTIES[cell],
         distillation=2.0,
+        stretch=STRETCH[cell],
+        offset=OFFSET[cell],
     )
 
 

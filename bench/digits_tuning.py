@@ -45,6 +45,9 @@ class FineTuning:
     distillation : float
         Weight of the divergence from what the float network says of the same clips (Hinton et al.
         2015).
+    stretch, offset : float
+        Most by which a clip is made longer or shorter, as a share of it; standard deviation of
+        what is added to a coefficient over a whole clip.
     """
 
     epochs: int = 16
@@ -56,6 +59,8 @@ class FineTuning:
     rise: float = 0.0
     penalty: float = 0.0
     distillation: float = 0.0
+    stretch: float = 0.0
+    offset: float = 0.0
 
 
 def tuned(
@@ -106,7 +111,7 @@ def _fit(prepared: Prepared, teacher: nn.Module, data: SpokenDigits, tuning: Fin
             if tuning.rise:
                 prepared.set_thresholds(_part(wanted, share))
             clips = [torch.from_numpy(data.train.features[i]) for i in chosen]
-            noisy = [clip + tuning.noise * torch.randn_like(clip) for clip in clips]
+            noisy = [_varied(clip, tuning) for clip in clips]
             labels = torch.from_numpy(data.train.labels[chosen.numpy()])
             logits = prepared(noisy)
             loss = nn.functional.cross_entropy(logits, labels)
@@ -125,6 +130,17 @@ def _fit(prepared: Prepared, teacher: nn.Module, data: SpokenDigits, tuning: Fin
             best, found = loss, {k: v.clone() for k, v in prepared.state_dict().items()}
     prepared.load_state_dict(found)
     prepared.eval()
+
+
+def _varied(clip: torch.Tensor, tuning: FineTuning) -> torch.Tensor:
+    """A clip (time, features) as it might have been said and heard another time."""
+    if tuning.stretch:
+        factor = 1 + tuning.stretch * (2 * float(torch.rand(())) - 1)
+        size = max(1, round(factor * len(clip)))
+        clip = nn.functional.interpolate(clip.T[None], size, mode="linear")[0].T
+    if tuning.offset:
+        clip = clip + tuning.offset * torch.randn(clip.shape[1])
+    return clip + tuning.noise * torch.randn_like(clip)
 
 
 def _divergence(

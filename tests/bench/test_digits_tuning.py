@@ -77,3 +77,17 @@ def test_what_is_done_is_found_again(model, data, monkeypatch, tmp_path):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(TypeError):
         digits_tuning.tuned("GRU", 0, data, recipe, FineTuning(2, 30))
+
+
+def test_clips_vary_in_length_and_level():
+    torch.manual_seed(0)
+    clip = torch.linspace(0, 1, 41)[:, None].repeat(1, 13)
+    for _ in range(20):
+        found = digits_tuning._varied(clip, FineTuning(noise=0.0, stretch=0.2))
+        assert 33 <= len(found) <= 49
+        assert float(found[0, 0]) < 0.02
+        assert float(found[-1, 0]) > 0.98
+    level = digits_tuning._varied(clip, FineTuning(noise=0.0, offset=0.1)) - clip
+    assert len(level[0].unique()) == 13
+    torch.testing.assert_close(level, level[:1].expand_as(level))
+    assert digits_tuning._varied(clip, FineTuning(noise=0.0)).equal(clip)
