@@ -90,9 +90,7 @@ class Design:
         """Widths of the data ports."""
         network = self.model.network
         address_bits = self.addresses.address_bits if self.addresses else 0
-        return Ports(
-            network.input_format.byte_width, network.output_format.byte_width, address_bits
-        )
+        return Ports(network.port_width, network.output_format.byte_width, address_bits)
 
     @functools.cached_property
     def addresses(self) -> AddressMap | None:
@@ -119,6 +117,7 @@ class Design:
         x: Any,
         simulator: str | None = None,
         *,
+        memory: Any = None,
         states: Any = None,
         vcd: str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
@@ -135,6 +134,8 @@ class Design:
         simulator : str, optional
             ``cxxrtl``, ``verilator``, ``icarus``, ``pysim``, or ``model``: the cycle model alone.
             Left out: the one that is done first.
+        memory : array or list of arrays, optional
+            As :class:`QuantizedModel` takes it. The sequences of a pair follow each other.
         states : mapping of str to mapping of str to array, optional
             As :class:`QuantizedModel` takes it; an empty one loads nothing and reads all. The
             design needs registers for it.
@@ -151,13 +152,13 @@ class Design:
             If the simulator is not installed.
         """
         network = self.model.network
-        sequences = self.model.quantize_input(x)
+        sequences = self.model.quantize_input(x, memory)
         if states is not None and not self.schedule.registers:
             raise UnsupportedError(
                 "States are loaded and read by registers, which this design was generated without: "
                 "generate it with registers=True"
             )
-        given, cut = quantize_states(network, states, len(sequences))
+        given, cut = quantize_states(network, states, len(x))
         expected = golden.run(network, sequences, given, trace=True)
         lengths = [len(sequence) for sequence in sequences]
         read = None if states is None else np.ones(len(sequences), dtype=bool)
@@ -225,7 +226,9 @@ class Design:
         steps = [len(values) for values in expected.outputs]
         step_ends = delivered[network.output_size - 1 :: network.output_size]
         by_sequence = np.split(step_ends, np.cumsum(steps)[:-1])
-        starts = np.cumsum([0, *lengths[:-1]]) * network.input_size
+        sizes = [taken.size for taken in network.inputs.values()]
+        beats = np.array(lengths).reshape(-1, len(sizes)) @ sizes
+        starts = np.cumsum([0, *beats[:-1]])
         ends = np.array([times[-1] for times in by_sequence])
         integers = self.model.shape_outputs(expected.outputs, x)
         ragged = isinstance(x, list | tuple) and not network.once

@@ -13,6 +13,7 @@ import numpy as np
 
 from .compiler.errors import DeltaloomError
 from .compiler.evaluate import as_sequences, evaluate
+from .compiler.inputs import refuse_memory
 from .compiler.integer import IntegerLayer, IntegerNetwork, Skip
 from .compiler.network import Network
 from .compiler.signal_noise import signal_to_noise
@@ -229,6 +230,7 @@ def inspect(
     if model is not None and is_prepared(model):
         raise DeltaloomError("Float model must be in float, not a module that was prepared")
     network = qmodel.network
+    refuse_memory(network.inputs, "Inspection")
     sequences = [np.asarray(sequence) for sequence in as_sequences(x, network.input_size)]
     real = None if model is None else float_network(model, x)
     beside = reference_network(network, real)

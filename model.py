@@ -14,8 +14,9 @@ from .compiler import artifact
 from .compiler.attention import ENERGIES
 from .compiler.encodings import UNIT_MULTIPLIER, Integers
 from .compiler.errors import DeltaloomError, UnsupportedError
-from .compiler.evaluate import as_sequences
+from .compiler.evaluate import as_pairs
 from .compiler.graph import Affine, Scale, State
+from .compiler.inputs import NetworkInput
 from .compiler.integer import IntegerLayer, IntegerNetwork
 from .compiler.integer_attention import IntegerAttention
 from .compiler.network import Network
@@ -84,7 +85,9 @@ class QuantizedModel:
         self.recipe = recipe
         self.skipping = skipping
 
-    def __call__(self, x: Any, states: Any = None) -> np.ndarray | list[np.ndarray]:
+    def __call__(
+        self, x: Any, states: Any = None, *, memory: Any = None
+    ) -> np.ndarray | list[np.ndarray]:
         """Outputs as real numbers.
 
         Parameters
@@ -95,6 +98,9 @@ class QuantizedModel:
         states : mapping of str to mapping of str to array, optional
             By layer and state, float (batch, size): what the sequences start from. What is left
             out starts as the model says, from zero if it says nothing.
+        memory : array or list of arrays, optional
+            As ``x``, a sequence for each of its own, of other lengths or not: for a network with
+            a memory.
 
         Returns
         -------
@@ -102,12 +108,12 @@ class QuantizedModel:
             Float64 (batch, time, outputs), or a list of (time, outputs) if ``x`` is a list;
             (batch, outputs) in both cases if the network gives one vector a sequence.
         """
-        return self.run(x, states).outputs
+        return self.run(x, states, memory=memory).outputs
 
-    def run(self, x: Any, states: Any = None) -> ModelRun:
+    def run(self, x: Any, states: Any = None, *, memory: Any = None) -> ModelRun:
         """Outputs, and the states that the sequences leave; takes what the call takes."""
-        sequences = self.quantize_input(x)
-        given, cut = quantize_states(self.network, states, len(sequences))
+        sequences = self.quantize_input(x, memory)
+        given, cut = quantize_states(self.network, states, len(x))
         found = self._golden(sequences, given)
         integers = self.shape_outputs(found.outputs, x)
         return ModelRun(
@@ -118,13 +124,15 @@ class QuantizedModel:
             saturated_states=cut,
         )
 
-    def integer(self, x: Any, states: Any = None) -> np.ndarray | list[np.ndarray]:
+    def integer(
+        self, x: Any, states: Any = None, *, memory: Any = None
+    ) -> np.ndarray | list[np.ndarray]:
         """Outputs as raw integers of the output format: as the call gives them, but int64.
 
         ``states``, by layer and state, are integers (batch, size) of the states' formats.
         """
-        sequences = self.quantize_input(x)
-        given = load_states(self.network, states, len(sequences))
+        sequences = self.quantize_input(x, memory)
+        given = load_states(self.network, states, len(x))
         return self.shape_outputs(self._golden(sequences, given).outputs, x)
 
     def _golden(self, sequences: list[np.ndarray], states: LoadedStates | None) -> golden.GoldenRun:
@@ -145,16 +153,17 @@ class QuantizedModel:
             if layer.name in states
         }
 
-    def quantize_input(self, x: Any) -> list[np.ndarray]:
-        """Input integers of each sequence, int64 (time, features).
+    def quantize_input(self, x: Any, memory: Any = None) -> list[np.ndarray]:
+        """Input integers of each sequence, int64 (time, features), in the order of the port.
 
-        Values saturate; indices of an embedding's table have to be in it.
+        Values saturate; indices of an embedding's table have to be in it. With a memory it is in
+        turn a sequence of the memory and one of the input.
         """
-        sequences = as_sequences(x, self.network.input_size)
-        entries = self.network.entries
-        if entries is not None:
-            return [check_indices("Input", sequence, entries) for sequence in sequences]
-        return [self.network.input_format.quantize(sequence) for sequence in sequences]
+        given = as_pairs(self.network, x, memory)
+        found = [
+            quantize_sequences(taken, given[name]) for name, taken in self.network.inputs.items()
+        ]
+        return [sequence for together in zip(*found, strict=True) for sequence in together]
 
     def shape_outputs(self, outputs: list[np.ndarray], x: Any) -> np.ndarray | list[np.ndarray]:
         """Outputs of each sequence, (time, outputs), in the shape that belongs to input ``x``."""
@@ -179,7 +188,10 @@ class QuantizedModel:
         """
         size = artifact.model_bytes(self.network)
         return {
-            "input": {"size": self.network.input_size, "format": str(self.network.input_format)},
+            **{
+                name: {"size": taken.size, "format": str(taken.format)}
+                for name, taken in self.network.inputs.items()
+            },
             "output": {"size": self.network.output_size, "format": str(self.network.output_format)},
             "once_a_sequence": self.network.once,
             "layers": [
@@ -198,7 +210,7 @@ class QuantizedModel:
             "skipping": self.skipping.to_dict() if self.skipping else None,
         }
 
-    def accuracy(self, x: Any, labels: Any) -> float:
+    def accuracy(self, x: Any, labels: Any, *, memory: Any = None) -> float:
         """Share of outputs whose largest element is the one that the label names.
 
         Parameters
@@ -208,8 +220,10 @@ class QuantizedModel:
         labels : array or list of arrays
             Integers: (batch,) if the network gives one vector a sequence; else one for each
             timestep, (batch, time), or a list of (time,).
+        memory : array or list of arrays, optional
+            As the call takes it.
         """
-        outputs = self.integer(x)
+        outputs = self.integer(x, memory=memory)
         shapes = [np.shape(part)[:-1] for part in outputs]
         if len(labels) != len(outputs) or [np.shape(part) for part in labels] != shapes:
             wanted = "sequence" if self.network.once else "timestep"
@@ -221,7 +235,9 @@ class QuantizedModel:
         found = np.concatenate([np.reshape(part, (-1, size)) for part in outputs])
         return float(np.mean(found.argmax(axis=1) == wanted))
 
-    def activity(self, x: Any, lanes: int | Mapping[str, int] = DEFAULT_LANES) -> Activity:
+    def activity(
+        self, x: Any, lanes: int | Mapping[str, int] = DEFAULT_LANES, *, memory: Any = None
+    ) -> Activity:
         """What of the network's work the data leave to do.
 
         Parameters
@@ -230,6 +246,8 @@ class QuantizedModel:
             As the call takes it; the sequences follow each other without a pause.
         lanes : int or mapping of str to int
             As :func:`~deltaloom.generate` takes them, for reads of weight memories and cycles.
+        memory : array or list of arrays, optional
+            As the call takes it.
 
         Returns
         -------
@@ -237,7 +255,7 @@ class QuantizedModel:
             Temporal sparsity by layer and operand, operations, reads of weight memories and
             cycles a timestep, from the golden and the cycle model.
         """
-        sequences = self.quantize_input(x)
+        sequences = self.quantize_input(x, memory)
         lengths = [len(sequence) for sequence in sequences]
         traces = golden.run(self.network, sequences, trace=True).traces
         folded = schedule(self.network, lanes)
@@ -247,6 +265,16 @@ class QuantizedModel:
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model as one safetensors file; equal models give equal bytes."""
         artifact.save(self.network, path)
+
+
+def quantize_sequences(
+    taken: NetworkInput, sequences: np.ndarray | list[np.ndarray]
+) -> list[np.ndarray]:
+    """Integers of an input's sequences."""
+    if taken.entries is not None:
+        title = taken.name.capitalize()
+        return [check_indices(title, sequence, taken.entries) for sequence in sequences]
+    return [taken.format.quantize(sequence) for sequence in sequences]
 
 
 def _layer_summary(layer: IntegerLayer) -> dict[str, Any]:
@@ -317,6 +345,7 @@ def quantize(
     calibration: Any = None,
     recipe: Recipe | None = None,
     *,
+    memory: Any = None,
     states: Any = None,
     evaluate: Evaluate | None = None,
     progress: Callable[[str], None] | None = None,
@@ -338,6 +367,9 @@ def quantize(
     recipe : Recipe, optional
         Widths, clipping, skipping. Left out: 8 bits, nothing skipped. With a ``max_loss`` the
         paths to which the loss is most sensitive stay at 16 bits, as many as that needs.
+    memory : array or list of arrays, optional
+        As ``calibration``, a sequence for each of its own, of other lengths or not: for a network
+        with a memory.
     states : mapping of str to mapping of str to array, optional
         By layer and state, float (batch, size): what the sample sequences start from.
     evaluate : callable, optional
@@ -359,11 +391,11 @@ def quantize(
         For weights or data that are not finite or have the wrong shape.
     """
     if is_prepared(model):
-        given = (calibration, recipe, states, evaluate, max_steps)
+        given = (calibration, recipe, memory, states, evaluate, max_steps)
         if any(argument is not None for argument in given):
             raise DeltaloomError(
-                "Model that was prepared must be quantized without calibration, recipe, states, "
-                "evaluate and max_steps: it has its own"
+                "Model that was prepared must be quantized without calibration, recipe, memory, "
+                "states, evaluate and max_steps: it has its own"
             )
         return QuantizedModel(model.network(), model.recipe)
     recipe = recipe_or_default(recipe)
@@ -375,7 +407,13 @@ def quantize(
             else "Recipe max_loss must come with evaluate, a function that gives a model's loss"
         )
     if evaluate is None:
-        return QuantizedModel(quantize_network(network, calibration, recipe, states), recipe)
+        integer = quantize_network(network, calibration, recipe, states, memory=memory)
+        return QuantizedModel(integer, recipe)
+    if memory is not None:
+        raise UnsupportedError(
+            "Search for paths that stay at 16 bits is for networks with an input alone, "
+            "without memory"
+        )
     from .search.skipping import skip_paths
     from .search.trials import Trials
 

@@ -41,7 +41,10 @@ def manifest(design: Design) -> dict[str, Any]:
     return {
         "board": design.board.name if design.board else None,
         "lanes": {layer.layer.name: layer.lanes for layer in design.schedule.layers},
-        "input": {"size": network.input_size, "format": str(network.input_format)},
+        **{
+            name: {"size": taken.size, "format": str(taken.format)}
+            for name, taken in network.inputs.items()
+        },
         "output": {"size": network.output_size, "format": str(network.output_format)},
         "once_a_sequence": network.once,
         "registers": design.addresses.describe() if design.addresses else None,

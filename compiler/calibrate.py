@@ -9,12 +9,13 @@ import numpy as np
 
 from .clipping import covering_format, least_squares_format
 from .errors import DeltaloomError
-from .evaluate import Observer, as_sequences, evaluate
+from .evaluate import Kept, Observer, as_pairs, evaluate
 from .fixed import Format
 from .graph import Node
 from .network import Embedding, Layer, Network
 from .signal_noise import signal_to_noise
 from .state_clipping import least_error_format
+from .wiring import INPUT, MEMORY
 
 __all__ = ["STREAM", "Ranges", "Statistics", "calibrate"]
 
@@ -97,16 +98,18 @@ class Ranges(dict[tuple[str, str], Statistics]):
         The sample data.
     states : mapping of str to mapping of str to array, optional
         What they start from.
+    memory : list or array, optional
+        The other sequence of each pair, if the network has a memory.
     """
 
-    def __init__(self, network: Network, x: Any, states: Any = None):
+    def __init__(self, network: Network, x: Any, states: Any = None, memory: Any = None):
         super().__init__()
-        self._network, self._x, self._states = network, x, states
+        self._network, self._x, self._states, self._memory = network, x, states, memory
         self._formats: dict[tuple[str, str, int], Format] = {}
 
     def replay(self, observe: Observer) -> None:
         """Run the float network on the sample data again, and show every node's values."""
-        evaluate(self._network, self._x, observe, states=self._states)
+        evaluate(self._network, self._x, observe, states=self._states, memory=self._memory)
 
     def following(self, layer: Layer, position: int) -> Statistics:
         """A state's values are those that are computed for it, the sequence's last one included.
@@ -132,7 +135,7 @@ class Ranges(dict[tuple[str, str], Statistics]):
 
             def ratio(format: Format) -> float:
                 kept = {layer.name: {state: format}}
-                found = evaluate(self._network, self._x, states=self._states, kept=kept)
+                found = self._evaluate(kept)
                 return signal_to_noise(self._outputs, found)
 
             covering = statistics.format(width, "minmax")
@@ -141,10 +144,13 @@ class Ranges(dict[tuple[str, str], Statistics]):
 
     @cached_property
     def _outputs(self) -> np.ndarray | list[np.ndarray]:
-        return evaluate(self._network, self._x, states=self._states)
+        return self._evaluate(None)
+
+    def _evaluate(self, kept: Kept | None) -> np.ndarray | list[np.ndarray]:
+        return evaluate(self._network, self._x, states=self._states, kept=kept, memory=self._memory)
 
 
-def calibrate(network: Network, x: Any, states: Any = None) -> Ranges:
+def calibrate(network: Network, x: Any, states: Any = None, memory: Any = None) -> Ranges:
     """Run the float network on sample data and summarise every node's values.
 
     Of an embedding it is the whole table, so that rows which the sample lacks fit as well.
@@ -157,12 +163,15 @@ def calibrate(network: Network, x: Any, states: Any = None) -> Ranges:
         NumPy or torch, (batch, time, features); or a list of (time, features).
     states : mapping of str to mapping of str to array, optional
         What the sequences start from, as :func:`~deltaloom.compiler.evaluate.evaluate` takes it.
+    memory : array or sequence of arrays, optional
+        As ``x``, a sequence for each of its own: for a network with a memory.
     """
     try:
-        sequences = as_sequences(x, network.input_size)
+        given = as_pairs(network, x, memory)
     except DeltaloomError as error:
         raise DeltaloomError(f"Calibration data are unusable: {error}") from error
-    found = Ranges(network, sequences, states)
+    sequences, memory = given[INPUT], given.get(MEMORY)
+    found = Ranges(network, sequences, states, memory)
 
     def observe(layer: Layer, node: Node, values: np.ndarray) -> None:
         found[layer.name, node.name] = Statistics.of(f"{layer.name}.{node.name}", values)
@@ -171,7 +180,7 @@ def calibrate(network: Network, x: Any, states: Any = None) -> Ranges:
         found[name, STREAM] = Statistics.of(f"stream {name}", values)
 
     with np.errstate(over="ignore", invalid="ignore"):
-        evaluate(network, sequences, observe, observe_stream, states=states)
+        evaluate(network, sequences, observe, observe_stream, states=states, memory=memory)
     for part in network.layers:
         if isinstance(part, Embedding):
             observe_stream(part.name, part.table)

@@ -10,7 +10,7 @@ from .shape_checks import MAX_SIZE, check_shape
 from .stage_checks import check_stages
 from .stream_checks import check_streams
 from .value_checks import check_value
-from .wiring import check_wiring, stream_formats, stream_sizes
+from .wiring import check_wiring
 
 __all__ = ["check_layer", "check_network"]
 
@@ -24,11 +24,9 @@ def check_network(network: IntegerNetwork) -> None:
         else:
             check_attention(layer)
     check_wiring(network.layers)
-    sizes = stream_sizes(network.layers, network.input_size)
-    for name, size in sizes.items():
+    for name, size in network.sizes.items():
         require(1 <= size <= MAX_SIZE, f"Stream {name} must have 1 to {MAX_SIZE} features")
-    formats = stream_formats(network.layers, network.input_format)
-    for name, format in formats.items():
+    for name, format in network.formats.items():
         check_format(f"Stream {name}", format, MAX_EXACT)
     check_streams(network)
 

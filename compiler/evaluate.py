@@ -30,13 +30,15 @@ from .layout import Layout
 from .network import Layer, Network
 from .states import as_states
 from .stream_values import evaluate_attention, evaluate_stream_layer
-from .wiring import INPUT, sources_of
+from .wiring import INPUT, MEMORY, sources_of
 
 __all__ = [
     "FloatRun",
+    "Kept",
     "Layout",
     "Observer",
     "StreamObserver",
+    "as_pairs",
     "as_sequences",
     "evaluate",
     "run",
@@ -69,6 +71,7 @@ def evaluate(
     *,
     states: Any = None,
     kept: Kept | None = None,
+    memory: Any = None,
 ) -> np.ndarray | list[np.ndarray]:
     """Run the network in float64.
 
@@ -92,6 +95,8 @@ def evaluate(
     kept : mapping of str to mapping of str to Format, optional
         By layer and state: what its values are rounded to from one timestep to the next. States
         that are left out stay as they are.
+    memory : array or sequence of arrays, optional
+        As ``x``, a sequence for each of its own: for a network with a memory.
 
     Returns
     -------
@@ -99,7 +104,8 @@ def evaluate(
         Float64 (batch, time, outputs), or a list of (time, outputs) if ``x`` is a list;
         (batch, outputs) in both cases if the network gives one vector a sequence.
     """
-    return run(network, x, observe, observe_stream, states=states, kept=kept).outputs
+    found = run(network, x, observe, observe_stream, states=states, kept=kept, memory=memory)
+    return found.outputs
 
 
 def run(
@@ -110,19 +116,23 @@ def run(
     *,
     states: Any = None,
     kept: Kept | None = None,
+    memory: Any = None,
 ) -> FloatRun:
     """As :func:`evaluate`, with the states that are left."""
-    sequences = as_sequences(x, network.input_size)
+    inputs = as_pairs(network, x, memory)
+    sequences = inputs[INPUT]
     given = as_states(states, network.computing, len(sequences))
     finals = {}
-    flow = Layout.of([len(sequence) for sequence in sequences])
-    streams = {INPUT: (np.concatenate(list(sequences))[flow.source], flow)}
-    if observe_stream:
-        observe_stream(INPUT, streams[INPUT][0])
+    streams = {}
+    for name, taken in inputs.items():
+        flow = Layout.of([len(sequence) for sequence in taken])
+        streams[name] = np.concatenate(list(taken))[flow.source], flow
+        if observe_stream:
+            observe_stream(name, streams[name][0])
     for layer, sources in zip(network.layers, sources_of(network.layers).values(), strict=True):
-        taken = [streams[source] for source in sources]
+        found = [streams[source] for source in sources]
         if isinstance(layer, Layer):
-            rows, layout = taken[0]
+            rows, layout = found[0]
             formats = (kept or {}).get(layer.name, {})
             rows, left = _evaluate_layer(
                 layer, rows, layout, observe, given.get(layer.name, {}), formats
@@ -130,9 +140,9 @@ def run(
             if left:
                 finals[layer.name] = left
         elif isinstance(layer, Attention):
-            rows, layout = evaluate_attention(layer, taken)
+            rows, layout = evaluate_attention(layer, found)
         else:
-            rows, layout = evaluate_stream_layer(layer, [rows for rows, _ in taken], taken[0][1])
+            rows, layout = evaluate_stream_layer(layer, [rows for rows, _ in found], found[0][1])
         if observe_stream:
             observe_stream(layer.name, rows)
         streams[layer.name] = rows, layout
@@ -143,8 +153,39 @@ def run(
     return FloatRun(np.stack(outputs) if isinstance(sequences, np.ndarray) else outputs, finals)
 
 
-def as_sequences(x: Any, features: int) -> np.ndarray | list[np.ndarray]:
+def as_pairs(
+    network: Network, x: Any, memory: Any = None
+) -> dict[str, np.ndarray | list[np.ndarray]]:
+    """Check the inputs of a network: by name, as :func:`as_sequences` gives them.
+
+    Raises
+    ------
+    DeltaloomError
+        As :func:`as_sequences`, and for a memory that is missing, too much, or has another number
+        of sequences.
+    """
+    sizes = network.inputs
+    if (memory is not None) != (MEMORY in sizes):
+        raise DeltaloomError(
+            "Memory must be given: the network takes pairs of sequences, of its memory and input"
+            if memory is None
+            else "Memory must be left out: the network has an input alone"
+        )
+    found = {INPUT: as_sequences(x, sizes[INPUT])}
+    if memory is not None:
+        found = {MEMORY: as_sequences(memory, sizes[MEMORY], "Memory"), **found}
+        counts = [len(sequences) for sequences in found.values()]
+        if len(set(counts)) > 1:
+            raise DeltaloomError(
+                f"Memory must have a sequence for each of the input, {counts[1]}, not {counts[0]}"
+            )
+    return found
+
+
+def as_sequences(x: Any, features: int, what: str = "Input") -> np.ndarray | list[np.ndarray]:
     """Check a network's input: float64 (batch, time, features), or a list of (time, features).
+
+    ``what`` it is, for errors.
 
     Raises
     ------
@@ -154,27 +195,28 @@ def as_sequences(x: Any, features: int) -> np.ndarray | list[np.ndarray]:
     """
     if isinstance(x, Sequence):
         if not x:
-            raise DeltaloomError("Input must have at least one sequence")
+            raise DeltaloomError(f"{what} must have at least one sequence")
         return [
-            _as_array(sequence, ("time", features), f"sequence {i}") for i, sequence in enumerate(x)
+            _as_array(sequence, ("time", features), what, f"sequence {i}")
+            for i, sequence in enumerate(x)
         ]
-    return _as_array(x, ("batch", "time", features), "it")
+    return _as_array(x, ("batch", "time", features), what, "it")
 
 
-def _as_array(x: Any, shape: tuple[str | int, ...], subject: str) -> np.ndarray:
+def _as_array(x: Any, shape: tuple[str | int, ...], what: str, subject: str) -> np.ndarray:
     if hasattr(x, "detach"):  # a torch tensor; NumPy lacks some of its types
         x = x.detach().cpu().double()
     values = np.asarray(x)
     wanted = f"({', '.join(map(str, shape))})"
     if values.ndim != len(shape) or values.shape[-1] != shape[-1]:
-        raise DeltaloomError(f"Input must have shape {wanted}, but {subject} has {values.shape}")
+        raise DeltaloomError(f"{what} must have shape {wanted}, but {subject} has {values.shape}")
     if 0 in values.shape:
-        raise DeltaloomError(f"Input must not be empty, but {subject} has shape {values.shape}")
+        raise DeltaloomError(f"{what} must not be empty, but {subject} has shape {values.shape}")
     if values.dtype.kind not in "fiu":
-        raise DeltaloomError(f"Input must be real numbers, but {subject} holds {values.dtype}")
+        raise DeltaloomError(f"{what} must be real numbers, but {subject} holds {values.dtype}")
     values = values.astype(np.float64)
     if not np.all(np.isfinite(values)):
-        raise DeltaloomError(f"Input must be finite, but {subject} holds NaN or infinity")
+        raise DeltaloomError(f"{what} must be finite, but {subject} holds NaN or infinity")
     return values
 
 

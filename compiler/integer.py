@@ -4,22 +4,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
 from .convolution import Convolution
 from .fixed import Format, width_for
 from .graph import Affine, Graph, Input, Inverse, Path, Rescale, State
+from .inputs import NetworkInput
 from .integer_attention import IntegerAttention
 from .inverse import FixedInverse
 from .pwl import PiecewiseLinear
 from .stages import Stage, stages_of
 from .streams import Pool, Reverse, StreamLayer
 from .wiring import (
+    INPUT,
     Length,
     index_entries,
     infer_input_format,
     infer_input_size,
+    roots_of,
     sources_of,
     stream_formats,
     stream_lengths,
@@ -36,6 +40,8 @@ __all__ = [
     "Skip",
     "largest_sums",
 ]
+
+T = TypeVar("T")
 
 MAX_ACCUMULATOR = 48
 """Bits of the widest accumulator, the bias included."""
@@ -313,10 +319,13 @@ class IntegerNetwork:
         In topological order.
     given_format : Format, optional
         Of the input, where no layer asks for one: it is summed, averaged or compared.
+    given_memory : Format, optional
+        The same of the memory.
     """
 
     layers: tuple[IntegerLayer | StreamLayer, ...]
     given_format: Format | None = None
+    given_memory: Format | None = None
 
     @property
     def computing(self) -> tuple[IntegerLayer, ...]:
@@ -337,28 +346,71 @@ class IntegerNetwork:
     @cached_property
     def formats(self) -> dict[str, Format]:
         """By stream: the format of its elements."""
-        return stream_formats(self.layers, self.input_format)
+        return stream_formats(self.layers, self._input_formats)
 
     @cached_property
     def sizes(self) -> dict[str, int]:
         """By stream: its features."""
-        return stream_sizes(self.layers, self.input_size)
+        return stream_sizes(self.layers, self._input_sizes)
 
     @cached_property
     def lengths(self) -> dict[str, Length]:
         """By stream: how its timesteps follow from the input's."""
         return stream_lengths(self.layers)
 
+    @cached_property
+    def inputs(self) -> dict[str, NetworkInput]:
+        """By name, in the order of the port: what the inputs take."""
+        return {
+            root: NetworkInput(
+                root,
+                format,
+                self._input_sizes[root],
+                index_entries(self.layers, root),
+                self._least_steps(root),
+                self._most_steps(root),
+            )
+            for root, format in self._input_formats.items()
+        }
+
+    def by_input(self, sequences: Sequence[T]) -> dict[str, Sequence[T]]:
+        """What there is of each sequence, in the order of the port, for each of the inputs.
+
+        Where there is a memory, that is in turn one of the memory and one of the input.
+        """
+        count = len(self._input_formats)
+        if len(sequences) % count:
+            raise ValueError(f"Sequences must come in pairs, and not be {len(sequences)}")
+        return {root: sequences[at::count] for at, root in enumerate(self._input_formats)}
+
     def steps(self, layer: IntegerLayer | IntegerAttention, lengths: Sequence[int]) -> list[int]:
         """Timesteps that a layer runs for sequences with these timesteps."""
-        return [self.lengths[layer.name].of(int(length)) for length in lengths]
+        own = self.lengths[layer.name]
+        return [own.of(int(length)) for length in self.by_input(lengths)[own.root]]
 
     @cached_property
+    def _input_sizes(self) -> dict[str, int]:
+        return {root: infer_input_size(self.layers, root) for root in roots_of(self.layers)}
+
+    @cached_property
+    def _input_formats(self) -> dict[str, Format]:
+        found = {}
+        for root in roots_of(self.layers):
+            given = self.given_format if root == INPUT else self.given_memory
+            format = infer_input_format(self.layers, root) or given
+            if format is None:
+                raise ValueError("Network must have a given format where no layer asks for one")
+            found[root] = format
+        return found
+
+    @property
     def input_format(self) -> Format:
-        format = infer_input_format(self.layers) or self.given_format
-        if format is None:
-            raise ValueError("Network must have a given format where no layer asks for one")
-        return format
+        return self._input_formats[INPUT]
+
+    @property
+    def port_width(self) -> int:
+        """Bits of the input port: whole bytes that hold an element of each input."""
+        return max(format.byte_width for format in self._input_formats.values())
 
     @property
     def output_format(self) -> Format:
@@ -366,40 +418,26 @@ class IntegerNetwork:
 
     @property
     def input_size(self) -> int:
-        return infer_input_size(self.layers)
+        return self._input_sizes[INPUT]
 
     @property
     def output_size(self) -> int:
         return self.sizes[self.layers[-1].name]
 
-    @cached_property
-    def entries(self) -> int | None:
-        """Where the input's elements are indices of tables: entries of the smallest; else None."""
-        return index_entries(self.layers)
+    def _least_steps(self, root: str) -> int:
+        return max(length.least() for length in self.lengths.values() if length.root == root)
 
-    @cached_property
-    def input_range(self) -> tuple[int, int]:
-        """The least and the largest integer that an element of the input may be."""
-        format = self.input_format
-        return (format.min, format.max) if self.entries is None else (0, self.entries - 1)
-
-    @cached_property
-    def min_steps(self) -> int:
-        """Timesteps of the shortest sequence that every window finds long enough."""
-        return max(self.lengths[layer.name].least() for layer in self.layers)
-
-    @cached_property
-    def max_steps(self) -> int | None:
-        """Timesteps of the longest sequence that every layer has room for; None: of any length."""
-        limits = [
-            self.lengths[self.sources[layer.name][0]].most(layer.max_steps)
+    def _most_steps(self, root: str) -> int | None:
+        limited = [
+            (self.lengths[self.sources[layer.name][0]], layer.max_steps)
             for layer in self.layers
             if isinstance(layer, Reverse) or (isinstance(layer, Pool) and layer.is_mean)
         ] + [
-            self.lengths[self.sources[layer.name][1]].most(layer.max_steps)
+            (self.lengths[self.sources[layer.name][1]], layer.max_steps)
             for layer in self.layers
             if isinstance(layer, IntegerAttention)
         ]
+        limits = [length.most(steps) for length, steps in limited if length.root == root]
         return min(limits, default=None)
 
     def longest(self, stream: str) -> int:
@@ -407,7 +445,8 @@ class IntegerNetwork:
 
         What is too short for a window goes on as one timestep in hardware.
         """
-        return max(1, self.lengths[stream].of(self.max_steps or 1))
+        length = self.lengths[stream]
+        return max(1, length.of(self.inputs[length.root].max_steps or 1))
 
     @property
     def once(self) -> bool:

@@ -19,7 +19,14 @@ from .streams import (
     Sum,
     Window,
 )
-from .wiring import check_wiring, infer_input_size, stream_lengths, stream_sizes
+from .wiring import (
+    INPUT,
+    check_wiring,
+    infer_input_size,
+    roots_of,
+    stream_lengths,
+    stream_sizes,
+)
 
 __all__ = [
     "ArgMax",
@@ -134,6 +141,10 @@ class Network:
     The last layer gives the output; every other stream is read by at least one layer, and one
     that several read is copied to all of them. Input and output are (time, features) for each
     sequence; behind a layer that gives one vector a sequence there is no time.
+
+    A layer may read ``"memory"``: the network then takes pairs of sequences, one of its memory and
+    one of its input. Attention to whole sequences brings them together: its queries follow from
+    the input, as the output does, its keys and values from the memory.
     """
 
     layers: tuple[Layer | StreamLayer, ...]
@@ -146,7 +157,12 @@ class Network:
     @property
     def input_size(self) -> int:
         """Features of the input."""
-        return infer_input_size(self.layers)
+        return self.inputs[INPUT]
+
+    @property
+    def inputs(self) -> dict[str, int]:
+        """Features of the input, and before it of the memory if there is one."""
+        return {root: infer_input_size(self.layers, root) for root in roots_of(self.layers)}
 
     @property
     def once(self) -> bool:
@@ -160,6 +176,6 @@ class Network:
             layer.check()
         try:
             check_wiring(self.layers)
-            stream_sizes(self.layers, self.input_size)
+            stream_sizes(self.layers, self.inputs)
         except ValueError as error:
             raise DeltaloomError(str(error)) from None

@@ -22,7 +22,7 @@ from .recipe_names import check_recipe
 from .recipe_values import COMPENSATED, SUMS
 from .streams import Embedding, Pool, StreamLayer, Sum
 from .weights import quantize_weights
-from .wiring import INPUT, infer_input_format, sources_of, stream_sizes
+from .wiring import INPUT, MEMORY, infer_input_format, sources_of, stream_sizes
 
 __all__ = [
     "Plan",
@@ -59,7 +59,12 @@ class Plan:
 
 
 def quantize(
-    network: Network, calibration: Any, recipe: Recipe | None = None, states: Any = None
+    network: Network,
+    calibration: Any,
+    recipe: Recipe | None = None,
+    states: Any = None,
+    *,
+    memory: Any = None,
 ) -> IntegerNetwork:
     """Post-training quantization (Rezk et al. 2022: narrow matrix-vector inputs, wide the rest).
 
@@ -73,11 +78,15 @@ def quantize(
         What to do; the defaults if left out.
     states : mapping of str to mapping of str to array, optional
         By layer and state, (batch, size): what the sample sequences start from.
+    memory : array or sequence of arrays, optional
+        As ``calibration``, a sequence for each of its own: for a network with a memory.
     """
-    return round_network(make_plan(network, calibration, recipe or Recipe(), states))
+    return round_network(make_plan(network, calibration, recipe or Recipe(), states, memory))
 
 
-def make_plan(network: Network, calibration: Any, recipe: Recipe, states: Any = None) -> Plan:
+def make_plan(
+    network: Network, calibration: Any, recipe: Recipe, states: Any = None, memory: Any = None
+) -> Plan:
     """Choose every format, from the ranges of values on the calibration data."""
     if recipe.max_loss is not None:
         raise DeltaloomError(
@@ -86,7 +95,7 @@ def make_plan(network: Network, calibration: Any, recipe: Recipe, states: Any = 
         )
     network = without_dead_parts(network)
     check_recipe(recipe, network)
-    return plan_of(network, calibrate(network, calibration, states), recipe)
+    return plan_of(network, calibrate(network, calibration, states, memory), recipe)
 
 
 def without_dead_parts(network: Network) -> Network:
@@ -116,8 +125,12 @@ def round_network(plan: Plan) -> IntegerNetwork:
         else quantize_stream_layer(layer, plan)
         for layer in plan.network.layers
     )
-    asked = infer_input_format(layers)
-    integer = IntegerNetwork(layers, plan.streams[INPUT] if asked is None else None)
+    given = {
+        root: plan.streams[root]
+        for root in plan.network.inputs
+        if infer_input_format(layers, root) is None
+    }
+    integer = IntegerNetwork(layers, given.get(INPUT), given.get(MEMORY))
     try:
         check_network(integer)
     except ValueError as error:
@@ -131,7 +144,7 @@ def quantize_stream_layer(layer: StreamLayer, plan: Plan) -> StreamLayer:
     match layer:
         case Attention():
             sources = sources_of(plan.network.layers)[layer.name]
-            sizes = stream_sizes(plan.network.layers, plan.network.input_size)
+            sizes = stream_sizes(plan.network.layers, plan.network.inputs)
             return quantize_attention(
                 layer,
                 [plan.streams[source] for source in sources],

@@ -45,6 +45,7 @@ from .streams import (
     Window,
 )
 from .structure import encoding_of, paths_of, stream_fields
+from .wiring import INPUT, MEMORY
 
 __all__ = ["rebuild"]
 
@@ -64,8 +65,8 @@ STREAM_LAYERS: dict[str, type[StreamLayer]] = {
 def rebuild(description: object, tensors: Mapping[str, np.ndarray]) -> IntegerNetwork:
     """The network of a description and its arrays; its rules are not checked here."""
     keys = {"tables", "layers"}
-    if isinstance(description, dict) and "input" in description:
-        keys.add("input")
+    if isinstance(description, dict):
+        keys |= {INPUT, MEMORY}.intersection(description)
     top = record(description, "Model", keys)
     unused = dict(tensors)
 
@@ -88,8 +89,10 @@ def rebuild(description: object, tensors: Mapping[str, np.ndarray]) -> IntegerNe
             layers.append(rebuild_layer(index, entry, tables, take))
     if unused:
         raise ValueError(f"Tensors must all be used, not leave {', '.join(sorted(unused)[:3])}")
-    given = format_of(top["input"], "Input") if "input" in top else None
-    return IntegerNetwork(tuple(layers), given)
+    given = {
+        root: format_of(top[root], root.capitalize()) for root in (INPUT, MEMORY) if root in top
+    }
+    return IntegerNetwork(tuple(layers), given.get(INPUT), given.get(MEMORY))
 
 
 def rebuild_table(index: int, entry: object, take: Any) -> PiecewiseLinear:

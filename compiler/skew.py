@@ -2,8 +2,7 @@
 
 from .integer import IntegerLayer, IntegerNetwork
 from .integer_attention import IntegerAttention
-from .streams import Concatenate, Reverse, Sum, Window
-from .wiring import INPUT
+from .streams import Concatenate, Reverse, StreamLayer, Sum, Window
 
 __all__ = ["is_join", "join_depths", "taps_of"]
 
@@ -16,9 +15,12 @@ def is_join(layer: object) -> bool:
     return isinstance(layer, Concatenate | Sum | IntegerAttention)
 
 
-def holds_sequences(layer: object) -> bool:
+def holds_sequences(network: IntegerNetwork, layer: IntegerLayer | StreamLayer) -> bool:
     """Whether nothing of a sequence leaves a layer before it has come to its end."""
-    return isinstance(layer, Reverse) or (isinstance(layer, IntegerAttention) and not layer.causal)
+    if isinstance(layer, IntegerAttention) and not layer.causal:
+        query, key, _ = network.sources[layer.name]
+        return network.lengths[query].root == network.lengths[key].root
+    return isinstance(layer, Reverse)
 
 
 def taps_of(network: IntegerNetwork, stream: str) -> list[tuple[str, int]]:
@@ -48,30 +50,37 @@ def join_depths(network: IntegerNetwork) -> dict[str, tuple[int, ...]]:
 
     Attention joins its sources as well. Of keys and values it takes vector n of each in turn, and
     a query after the keys that it meets: with causal attention those up to n, so two vectors are
-    enough as before; else all of a sequence, for which the queries wait in their queue.
+    enough as before; else all of a sequence, for which the queries wait in their queue. Where they
+    ask a memory, all of it has come before them, and attention has room for it: then neither waits
+    for the other, and for the queue of a source those that follow from the other input are nothing.
     """
-    passed: dict[str, frozenset[str]] = {INPUT: frozenset()}
-    reach = {INPUT: (1, 0)}  # stride and ahead, in vectors of the network's input
+    passed: dict[str, frozenset[str]] = {root: frozenset() for root in network.inputs}
+    reach = {root: (1, 0) for root in network.inputs}  # stride and ahead, in the input's vectors
     kinds = {layer.name: layer for layer in network.layers}
     depths = {}
     for layer in network.layers:
         sources = network.sources[layer.name]
-        ways = [passed[source] for source in sources]
-        passed[layer.name] = frozenset({layer.name}).union(*ways)
-        stride, ahead = reach[sources[0]][0], max(reach[source][1] for source in sources)
+        roots = [network.lengths[source].root for source in sources]
+        own = [source for source, root in zip(sources, roots, strict=True) if root == roots[0]]
+        passed[layer.name] = frozenset({layer.name}).union(*(passed[source] for source in own))
+        stride, ahead = reach[own[0]][0], max(reach[source][1] for source in own)
         if isinstance(layer, Window):
             stride, ahead = stride * layer.stride, ahead + stride * layer.ahead
         reach[layer.name] = stride, ahead
         if not is_join(layer):
             continue
-        own = [way - frozenset.intersection(*ways) for way in ways]
         found = []
         for place, source in enumerate(sources):
-            others = frozenset().union(*(way for at, way in enumerate(own) if at != place))
+            beside = [at for at, root in enumerate(roots) if root == roots[place]]
+            ways = {at: passed[sources[at]] for at in beside}
+            shared = frozenset.intersection(*ways.values())
+            others = frozenset().union(*(way for at, way in ways.items() if at != place)) - shared
+            stride = reach[source][0]
+            ahead = max(reach[sources[at]][1] for at in beside)
             engines = IntegerLayer | IntegerAttention
             vectors = 2 + FLIGHT * sum(isinstance(kinds[name], engines) for name in others)
-            waits = any(holds_sequences(kinds[name]) for name in others)
-            waits |= holds_sequences(layer) and not place
+            waits = any(holds_sequences(network, kinds[name]) for name in others)
+            waits |= holds_sequences(network, layer) and not place
             if not network.lengths[source].once:
                 vectors += (ahead - reach[source][1]) // stride
                 if waits:

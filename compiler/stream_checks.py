@@ -3,7 +3,7 @@
 from .check_rules import require
 from .integer import IntegerNetwork
 from .streams import Embedding, Reverse, StreamLayer, Window
-from .wiring import infer_input_format
+from .wiring import INPUT, MEMORY, infer_input_format
 
 __all__ = ["check_streams"]
 
@@ -12,19 +12,22 @@ MAX_BUFFER = 1 << 24
 
 def check_streams(network: IntegerNetwork) -> None:
     """Raise ``ValueError`` unless the stream layers keep all rules but those of their formats."""
-    require(
-        network.given_format is None or infer_input_format(network.layers) is None,
-        "Network must not have a given format where a layer asks for another one",
-    )
+    for root, given in ((INPUT, network.given_format), (MEMORY, network.given_memory)):
+        known = root in network.inputs and infer_input_format(network.layers, root) is None
+        require(
+            given is None or known,
+            "Network must not have a given format where a layer asks for another one",
+        )
     for layer in network.layers:
         if isinstance(layer, StreamLayer):
             check_buffer(layer, network.sizes[network.sources[layer.name][0]])
-    longest = network.max_steps
-    require(
-        longest is None or longest >= network.min_steps,
-        f"Network must take sequences of {network.min_steps} timesteps, the fewest that its "
-        f"windows need, where its layers have room for no more than {longest}",
-    )
+    for taken in network.inputs.values():
+        longest = taken.max_steps
+        require(
+            longest is None or longest >= taken.min_steps,
+            f"Network must take sequences of {taken.min_steps} timesteps, the fewest that its "
+            f"windows need, where its layers have room for no more than {longest}",
+        )
 
 
 def check_buffer(layer: StreamLayer, size: int) -> None:

@@ -7,7 +7,7 @@ from .network import Layer, Network
 from .recipe import Recipe
 from .recipe_values import SUMS
 from .streams import ArgMax, Embedding
-from .wiring import INPUT, keeps_format, readers_of, sources_of
+from .wiring import keeps_format, readers_of, sources_of
 
 __all__ = ["choose_stream_formats"]
 
@@ -77,7 +77,7 @@ class Group:
 
 def group_streams(network: Network) -> list[Group]:
     """All streams, in groups that share a format."""
-    of = {INPUT: Group(INPUT, root=True)}
+    of = {root: Group(root, root=True) for root in network.inputs}
     for layer, sources in zip(network.layers, sources_of(network.layers).values(), strict=True):
         keeps = keeps_format(layer)
         group = of[layer.name] = Group(layer.name, root=not keeps)

@@ -13,6 +13,7 @@ from .integer import IntegerLayer, IntegerNetwork
 from .integer_attention import IntegerAttention
 from .pwl import PiecewiseLinear
 from .streams import Embedding, StreamLayer
+from .wiring import INPUT, MEMORY
 
 __all__ = [
     "Tensors",
@@ -77,9 +78,9 @@ def encoding_of(path: Path) -> Encoding:
 def describe(network: IntegerNetwork) -> dict[str, Any]:
     """Everything but the arrays."""
     tables = distinct_tables(network)
-    given = network.given_format
+    given = {INPUT: network.given_format, MEMORY: network.given_memory}
     return {
-        **({} if given is None else {"input": str(given)}),
+        **{root: str(format) for root, format in given.items() if format is not None},
         "tables": [
             {
                 "function": table.function,

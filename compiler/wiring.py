@@ -4,7 +4,7 @@ A network's layers are in topological order, each names its sources, and a strea
 name of the layer that gives it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,7 @@ from .streams import (
 
 __all__ = [
     "INPUT",
+    "MEMORY",
     "Length",
     "Wired",
     "check_wiring",
@@ -33,6 +34,7 @@ __all__ = [
     "infer_input_size",
     "keeps_format",
     "readers_of",
+    "roots_of",
     "sources_of",
     "stream_formats",
     "stream_lengths",
@@ -41,6 +43,9 @@ __all__ = [
 
 INPUT = "input"
 """Name of the network's input among a layer's sources."""
+
+MEMORY = "memory"
+"""Name of a second input, if one is read: whole sequences that the input's vectors attend to."""
 
 
 class Wired(Protocol):
@@ -72,10 +77,12 @@ class Sized(Wired, Protocol):
 
 @dataclass(frozen=True)
 class Length:
-    """How the timesteps of a stream follow from those of the input.
+    """How the timesteps of a stream follow from those of an input.
 
     Parameters
     ----------
+    root : str
+        The input.
     windows : tuple of (int, int)
         ``(lost, stride)`` of the windows on the way that change it.
     once : bool
@@ -84,6 +91,7 @@ class Length:
 
     windows: tuple[tuple[int, int], ...] = ()
     once: bool = False
+    root: str = INPUT
 
     def of(self, steps: int) -> int:
         """Timesteps of the stream for an input of so many; less than 1 where there is none."""
@@ -112,6 +120,15 @@ def require(condition: bool, sentence: str) -> None:
         raise ValueError(sentence)
 
 
+def roots_of(layers: Sequence[Wired]) -> tuple[str, ...]:
+    """The inputs of a network, in the order in which a pair of their sequences comes.
+
+    There is a memory if it is read, and no layer has its name.
+    """
+    read = any(MEMORY in layer.sources for layer in layers)
+    return (MEMORY, INPUT) if read and all(layer.name != MEMORY for layer in layers) else (INPUT,)
+
+
 def sources_of(layers: Sequence[Wired]) -> dict[str, tuple[str, ...]]:
     """By layer: the streams that it takes, in order."""
     names = [INPUT, *(layer.name for layer in layers)]
@@ -122,7 +139,8 @@ def sources_of(layers: Sequence[Wired]) -> dict[str, tuple[str, ...]]:
 
 def readers_of(layers: Sequence[Wired]) -> dict[str, list[str]]:
     """By stream: the layers that take it, once for each time that they do."""
-    found: dict[str, list[str]] = {name: [] for name in (INPUT, *(layer.name for layer in layers))}
+    names = (*roots_of(layers), *(layer.name for layer in layers))
+    found: dict[str, list[str]] = {name: [] for name in names}
     for reader, names in sources_of(layers).items():
         for name in names:
             found[name].append(reader)
@@ -136,7 +154,7 @@ def check_wiring(layers: Sequence[Wired]) -> None:
     require(all(names), "Layer names must not be empty")
     require(len(set(names)) == len(names), f"Layer names must differ, not be {names}")
     require(INPUT not in names, f"Layers must not be named '{INPUT}', as the network's input is")
-    known = [INPUT]
+    known = [*roots_of(layers)]
     for layer in layers:
         sources = layer.sources or (known[-1],)
         for source in sources:
@@ -167,10 +185,11 @@ def check_wiring(layers: Sequence[Wired]) -> None:
 
 def stream_lengths(layers: Sequence[Wired]) -> dict[str, Length]:
     """By stream: its timesteps. ``ValueError`` where layers need others than they get."""
-    lengths = {INPUT: Length()}
+    lengths = {root: Length(root=root) for root in roots_of(layers)}
     for layer, sources in zip(layers, sources_of(layers).values(), strict=True):
         taken = [lengths[source] for source in sources]
         here = taken[0]
+        check_roots(layer, [length.root for length in taken])
         if isinstance(layer, AttentionLayer) and not layer.causal:
             sources, taken = sources[1:], taken[1:]
         require(
@@ -185,23 +204,38 @@ def stream_lengths(layers: Sequence[Wired]) -> dict[str, Length]:
                 f"sequence that {sources[0]} gives",
             )
         if isinstance(layer, StreamLayer) and layer.once:
-            here = Length(once=True)
+            here = Length(once=True, root=here.root)
         if isinstance(layer, Window) and (layer.lost, layer.stride) != (0, 1):
-            here = Length((*here.windows, (layer.lost, layer.stride)))
+            here = Length((*here.windows, (layer.lost, layer.stride)), root=here.root)
         lengths[layer.name] = here
+    require(here.root == INPUT, "Network must give what follows from its input, not its memory")
     return lengths
 
 
-def stream_sizes(layers: Sequence[Wired], input_size: int) -> dict[str, int]:
-    """By stream: its features. ``ValueError`` where a layer takes others than it gets."""
-    sizes = {INPUT: input_size}
+def check_roots(layer: Wired, roots: Sequence[str]) -> None:
+    """A layer takes streams of one input; or asks the memory, whole sequences, with the other."""
+    if len(set(roots)) == 1:
+        return
+    require(
+        isinstance(layer, AttentionLayer) and not layer.causal and roots[1:] == [MEMORY] * 2,
+        f"Layer {layer.name} must not mix streams of the input and of the memory: attention to "
+        f"whole sequences does, with queries of the input and keys and values of the memory",
+    )
+
+
+def stream_sizes(layers: Sequence[Wired], inputs: Mapping[str, int]) -> dict[str, int]:
+    """By stream: its features. ``ValueError`` where a layer takes others than it gets.
+
+    ``inputs`` are those of each input.
+    """
+    sizes = dict(inputs)
     for layer, (name, sources) in zip(layers, sources_of(layers).items(), strict=True):
         taken = [sizes[source] for source in sources]
         if isinstance(layer, StreamLayer):
             sizes[name] = layer.output_size(taken)
         else:
             cell: Sized = layer  # type: ignore[assignment]
-            origin = "the input" if sources[0] == INPUT else f"layer {sources[0]}"
+            origin = f"the {sources[0]}" if sources[0] in inputs else f"layer {sources[0]}"
             require(
                 taken[0] == cell.input_size,
                 f"Layer {name} must take the {taken[0]} features that {origin} gives, "
@@ -211,32 +245,36 @@ def stream_sizes(layers: Sequence[Wired], input_size: int) -> dict[str, int]:
     return sizes
 
 
-def infer_input_size(layers: Sequence[Wired]) -> int:
-    """Features of the network's input, from the first layer that needs a certain number of them.
+def infer_input_size(layers: Sequence[Wired], root: str = INPUT) -> int:
+    """Features of an input, from the first layer that needs a certain number of them.
 
     The features of every stream before such a layer are a multiple of the input's, and more.
+    Those of streams that follow from another input are not known before a layer says them.
     """
-    ways = {INPUT: (1, 0)}  # a * input + b
+    ways: dict[str, tuple[int, int] | None] = dict.fromkeys(roots_of(layers))
+    ways[root] = (1, 0)  # a * input + b
     sources = sources_of(layers)
     for layer in layers:
         taken = [ways[source] for source in sources[layer.name]]
-        factor, more = taken[0]
+        needed: int
         match layer:
             case Embedding():
-                needed = 1
+                way, needed = taken[0], 1
+            case AttentionLayer():
+                # Queries and keys have as many features.
+                ways[layer.name] = taken[2]
+                given = [way for way in taken[:2] if way is not None]
+                known = [more for factor, more in given if not factor]
+                asking = [way for way in given if way[0]]
+                if not known or not asking:
+                    continue
+                way, needed = asking[0], known[0]
             case StreamLayer():
-                if isinstance(layer, AttentionLayer):
-                    factor, more = taken[2]
-                elif isinstance(layer, Concatenate):
-                    factor, more = sum(a for a, _ in taken), sum(b for _, b in taken)
-                elif isinstance(layer, Window):
-                    factor, more = layer.kernel * factor, layer.kernel * more
-                elif isinstance(layer, ArgMax):
-                    factor, more = 0, 1
-                ways[layer.name] = (factor, more)
+                ways[layer.name] = size_after(layer, taken)
                 continue
             case _:
-                needed = layer.input_size  # type: ignore[attr-defined]
+                way, needed = taken[0], layer.input_size  # type: ignore[attr-defined]
+        factor, more = way or (0, 0)
         if factor:
             found, rest = divmod(needed - more, factor)
             require(
@@ -247,12 +285,32 @@ def infer_input_size(layers: Sequence[Wired]) -> int:
             return found
         size = layer.table.shape[1] if isinstance(layer, Embedding) else layer.output_size  # type: ignore[attr-defined]
         ways[layer.name] = (0, size)
-    raise ValueError("Network must have a layer that says how many features its input has")
+    raise ValueError(f"Network must have a layer that says how many features its {root} has")
 
 
-def stream_formats(layers: Sequence[Wired], input_format: Format) -> dict[str, Format]:
-    """By stream of an integer network: its format. ``ValueError`` where a layer takes another."""
-    formats = {INPUT: input_format}
+def size_after(
+    layer: StreamLayer, taken: Sequence[tuple[int, int] | None]
+) -> tuple[int, int] | None:
+    """What follows from an input's size behind a layer that takes what follows from it."""
+    if isinstance(layer, ArgMax):
+        return 0, 1
+    known = [way for way in taken if way is not None]
+    if len(known) < len(taken):
+        return None
+    factor, more = known[0]
+    if isinstance(layer, Concatenate):
+        return sum(a for a, _ in known), sum(b for _, b in known)
+    if isinstance(layer, Window):
+        return layer.kernel * factor, layer.kernel * more
+    return factor, more
+
+
+def stream_formats(layers: Sequence[Wired], inputs: Mapping[str, Format]) -> dict[str, Format]:
+    """By stream of an integer network: its format. ``ValueError`` where a layer takes another.
+
+    ``inputs`` are those of each input.
+    """
+    formats = dict(inputs)
     for layer, (name, sources) in zip(layers, sources_of(layers).items(), strict=True):
         taken = [formats[source] for source in sources]
         if isinstance(layer, StreamLayer):
@@ -268,12 +326,12 @@ def stream_formats(layers: Sequence[Wired], input_format: Format) -> dict[str, F
     return formats
 
 
-def infer_input_format(layers: Sequence[Wired]) -> Format | None:
+def infer_input_format(layers: Sequence[Wired], root: str = INPUT) -> Format | None:
     """Format of an integer network's input: what the first layer that asks for one wants of it.
 
     None if all that read it take what they get.
     """
-    unchanged = {INPUT}
+    unchanged = {root}
     for layer, sources in zip(layers, sources_of(layers).values(), strict=True):
         if unchanged.isdisjoint(sources):
             continue
@@ -296,10 +354,10 @@ def keeps_format(layer: Wired) -> bool:
     return isinstance(layer, LastStep | Reverse | Window | Concatenate)
 
 
-def index_entries(layers: Sequence[Wired]) -> int | None:
-    """Where the input's elements are indices of tables: entries of the smallest; else None."""
+def index_entries(layers: Sequence[Wired], root: str = INPUT) -> int | None:
+    """Where an input's elements are indices of tables: entries of the smallest; else None."""
     sources = sources_of(layers)
-    same = {INPUT}
+    same = {root}
     for layer in layers:
         if keeps_format(layer) and not same.isdisjoint(sources[layer.name]):
             same.add(layer.name)

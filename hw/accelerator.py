@@ -21,6 +21,7 @@ from .entrance import Entrance
 from .fork import Fork
 from .join import Adder, Join
 from .last_step import LastStep
+from .pair_entrance import PairEntrance
 from .pool import Pool
 from .queue import Queue
 from .register_block import RegisterBlock, axi_lite_members
@@ -47,7 +48,9 @@ class Accelerator(wiring.Component):
     Members
     -------
     s_axis_tdata, s_axis_tvalid, s_axis_tready, s_axis_tlast
-        Input elements, vector after vector; ``tlast`` on the last element of a sequence.
+        Input elements, vector after vector; ``tlast`` on the last element of a sequence. Where
+        there is a memory, a sequence of it comes before each of the input; then elements are
+        sign-extended to the width of the wider ones.
     m_axis_tdata, m_axis_tvalid, m_axis_tready, m_axis_tlast, m_axis_tuser
         Output elements; ``tuser`` on the last element of a timestep, ``tlast`` on the last one of
         a sequence.
@@ -67,7 +70,7 @@ class Accelerator(wiring.Component):
         self._addresses = AddressMap.of(network) if schedule.registers else None
         super().__init__(
             {
-                "s_axis_tdata": In(signed(network.input_format.byte_width)),
+                "s_axis_tdata": In(signed(network.port_width)),
                 "s_axis_tvalid": In(1),
                 "s_axis_tready": Out(1),
                 "s_axis_tlast": In(1),
@@ -85,11 +88,16 @@ class Accelerator(wiring.Component):
         m = Module()
         network = self._network
         self._errors = []
-        m.submodules.entrance = entrance = Entrance(
-            network.input_format, network.input_size, network.max_steps
-        )
+        taken = network.inputs
+        if len(taken) > 1:
+            entrance = PairEntrance(taken.values(), network.port_width)
+            roots = {name: getattr(entrance, f"o_{name}") for name in taken}
+        else:
+            entrance = Entrance(taken[INPUT].format, taken[INPUT].size, taken[INPUT].max_steps)
+            roots = {INPUT: entrance.o}
+        m.submodules.entrance = entrance
         ports = {layer.name: self._add_layer(m, layer) for layer in network.layers}
-        outputs = {INPUT: entrance.o} | {name: output for name, (_, output) in ports.items()}
+        outputs = roots | {name: output for name, (_, output) in ports.items()}
         for name, output in outputs.items():
             sinks = [ports[reader][0][place] for reader, place in taps_of(network, name)]
             if len(sinks) > 1:

@@ -11,6 +11,7 @@ import numpy as np
 from ..compiler.calibrate import calibrate
 from ..compiler.errors import DeltaloomError
 from ..compiler.evaluate import evaluate as evaluate_network
+from ..compiler.inputs import refuse_memory
 from ..compiler.integer import IntegerNetwork, Skip
 from ..compiler.network import Network
 from ..compiler.quantize import Plan, plan_of, round_network, without_dead_parts
@@ -74,6 +75,7 @@ class Trials:
         if evaluate is not None and not callable(evaluate):
             raise TypeError(f"Evaluate must be a function of a model, not {evaluate!r}")
         self.network = without_dead_parts(network)
+        refuse_memory(self.network.inputs, "Search")
         self._ranges = calibrate(self.network, calibration, states)
         self._x, self._states = calibration, states
         self._evaluate, self._wrap = evaluate, wrap

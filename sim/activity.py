@@ -11,6 +11,7 @@ from ..compiler.graph import Affine
 from ..compiler.integer import IntegerLayer, IntegerNetwork, Operand
 from ..compiler.integer_attention import IntegerAttention
 from ..compiler.schedule import LayerSchedule, Schedule
+from ..compiler.wiring import INPUT
 from .golden import LayerTrace
 
 __all__ = [
@@ -154,7 +155,7 @@ def measure(
     traces : mapping of str to LayerTrace
         What happened, by layer.
     lengths : sequence of int
-        Timesteps of each sequence of the input.
+        Timesteps of each sequence, in the order of the port.
     schedule : Schedule, optional
         How the layers are folded, for the reads of their weight memories: each entry of a list
         is a read in each pass over it. A pass over empty lists reads no weight that is used.
@@ -171,7 +172,8 @@ def measure(
             steps = sum(network.steps(layer, lengths))
             folded = schedule.of(name) if schedule else None
             layers[name] = measure_layer(layer, traces[name], steps, folded)
-    return Activity(layers, None if total_cycles is None else total_cycles / sum(lengths))
+    steps = sum(network.by_input(lengths)[INPUT])
+    return Activity(layers, None if total_cycles is None else total_cycles / steps)
 
 
 def measure_layer(

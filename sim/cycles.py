@@ -99,7 +99,7 @@ def predict(
     traces : dict of str to LayerTrace
         Of the golden model, for the same sequences.
     lengths : sequence of int
-        Timesteps of each sequence.
+        Timesteps of each sequence, in the order of the port.
     gaps, stalls : numpy.ndarray, optional
         Cycles for which input and output elements are held back; see
         :class:`~deltaloom.sim.stimulus.Stimulus`.
@@ -159,27 +159,30 @@ def predict(
                 entries[layer.name] = AdderModel(sizes, depths[layer.name], sink).queues
             case _:
                 raise TypeError(f"Layer must be a known one, not {layer!r}")
-    sink = sink_of(INPUT)
-    if not isinstance(sink, EngineModel | ForkModel):
-        sink = ForkModel([sink])  # which can wait for a gap
-    size = network.input_size
+    roots = [(name, root.size, source_of(sink_of(name))) for name, root in network.inputs.items()]
     accepted: list[Array] = []
+    beats = 0
     answers = Answers(transactions, Duration(network, schedule) if transactions else None)
     busy, free = 0, LONG_AGO
-    for length in lengths:
+    for number, length in enumerate(lengths):
+        name, size, sink = roots[number % len(roots)]
         settled = last_settled(engines.values())
-        begin = answers.give(len(accepted) * size, accepted, port, settled)
+        begin = answers.give(beats, accepted, port, settled)
+        if len(roots) > 1 and accepted:
+            # The element before went elsewhere, and this one comes behind it.
+            begin = int(accepted[-1][-1]) + 1 + (0 if gaps is None else int(gaps[beats]))
         for time in range(length):
-            here = slice(len(accepted) * size, (len(accepted) + 1) * size)
-            offered = None if gaps is None else gaps[here]
+            offered = None if gaps is None else gaps[beats : beats + size]
             there = np.full(size, LONG_AGO if time else begin)
             accepted.append(sink.take(there, time == length - 1, offered))
-            if not time:
+            beats += size
+            if not time and name == roots[0][0]:
                 free = max(free, int(accepted[-1][0]))
-        last = int(port.delivered[-1][-1])
-        busy, free = busy + last - free, last
+        if name == INPUT:
+            last = int(port.delivered[-1][-1])
+            busy, free = busy + last - free, last
     settled = last_settled(engines.values())
-    answers.give(len(accepted) * size, accepted, port, settled)
+    answers.give(beats, accepted, port, settled)
     return CycleRun(
         np.concatenate(accepted),
         np.concatenate(port.delivered),
@@ -187,6 +190,11 @@ def predict(
         np.array(answers.answered, dtype=np.int64),
         busy,
     )
+
+
+def source_of(sink: Consumer) -> Consumer:
+    """What gives elements of the input port to a sink, and can wait for a gap."""
+    return sink if isinstance(sink, EngineModel | ForkModel) else ForkModel([sink])
 
 
 def last_settled(engines: Iterable[EngineModel | AttentionModel]) -> int:

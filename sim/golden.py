@@ -10,7 +10,6 @@ from typing import Protocol
 
 import numpy as np
 
-from ..compiler.errors import DeltaloomError
 from ..compiler.graph import Affine, Constant, Input, State
 from ..compiler.integer import IntegerLayer, IntegerNetwork, Operand, Skip
 from ..compiler.integer_attention import IntegerAttention
@@ -102,12 +101,16 @@ def run(
 ) -> GoldenRun:
     """Run integer sequences, each (time, features), through every layer.
 
+    Where there is a memory, they are in turn one of it and one of the input.
+
     A state that a sequence is given counts exactly, whatever the threshold: its products are
     summed in the first timestep.
     """
     traces = {}
     finals = {}
-    streams = {INPUT: padded(network, sequences)}
+    streams = {
+        name: padded(network, own, name) for name, own in network.by_input(sequences).items()
+    }
     for layer in network.layers:
         streams[layer.name], found = run_part(network, layer, streams, states, trace=trace)
         if found is not None and found.states:
@@ -119,29 +122,13 @@ def run(
     return GoldenRun(outputs, finals, traces)
 
 
-def padded(network: IntegerNetwork, sequences: Sequence[Array]) -> Stream:
-    """The input of a network, checked."""
+def padded(network: IntegerNetwork, sequences: Sequence[Array], name: str = INPUT) -> Stream:
+    """An input of a network, checked."""
+    taken = network.inputs[name]
+    taken.check(sequences)
     lengths = np.array([len(sequence) for sequence in sequences])
-    if not len(lengths) or not lengths.all():
-        raise DeltaloomError("Input must hold at least one sequence of at least one timestep")
-    if network.max_steps is not None and max(lengths) > network.max_steps:
-        raise DeltaloomError(
-            f"Input must hold sequences of at most {network.max_steps} timesteps, which is what "
-            f"the network has room for, not of {max(lengths)}"
-        )
-    if min(lengths) < network.min_steps:
-        raise DeltaloomError(
-            f"Input must hold sequences of at least {network.min_steps} timesteps, which is what "
-            f"the network's windows need, not of {min(lengths)}"
-        )
-    values = np.zeros((lengths.max(), len(lengths), network.input_size), dtype=np.int64)
+    values = np.zeros((lengths.max(), len(lengths), taken.size), dtype=np.int64)
     for place, sequence in enumerate(sequences):
-        if sequence.ndim != 2 or sequence.shape[1] != network.input_size:
-            raise DeltaloomError(
-                f"Input must have shape (time, {network.input_size}), not {sequence.shape}"
-            )
-        if not network.input_format.holds(sequence):
-            raise DeltaloomError(f"Input integers must lie within {network.input_format}")
         values[: lengths[place], place] = sequence
     return values, lengths
 

@@ -29,7 +29,7 @@ class Run:
         As ``qmodel(x)`` and ``qmodel.integer(x)`` give them.
     cycles : numpy.ndarray
         Int64 (batch,): clock cycles from a sequence's first accepted element to its last output
-        element.
+        element; of a pair, from the first element of its memory.
     step_cycles : numpy.ndarray or list of numpy.ndarray
         Int64 (batch, time): the cycle, from reset, in which each output timestep's last element
         left; a list of (time,) for sequences of different lengths.

@@ -3,8 +3,10 @@
 import numpy as np
 
 from ..compiler.graph import State
+from ..compiler.inputs import NetworkInput
 from ..compiler.integer import IntegerNetwork
 from ..compiler.states import LoadedStates
+from ..compiler.wiring import INPUT
 
 __all__ = ["LENGTHS", "random_sequences", "random_states"]
 
@@ -34,12 +36,23 @@ def random_sequences(
     """Integer sequences (time, features): noise, slow drift, standing still, zeros and extremes.
 
     Where the network has no room for one of the lengths, it is as long as there is room; where its
-    windows need more, as long as they need.
+    windows need more, as long as they need. Where there is a memory, a sequence of it comes before
+    each of the input; those of the memory have the lengths in reverse.
     """
-    longest = network.max_steps or max(*lengths, network.min_steps)
-    lengths = tuple(min(max(length, network.min_steps), longest) for length in lengths)
-    low, high = network.input_range
-    size = network.input_size
+    found = [
+        _random(taken, rng, lengths if taken.name == INPUT else lengths[::-1])
+        for taken in network.inputs.values()
+    ]
+    return [sequence for together in zip(*found, strict=True) for sequence in together]
+
+
+def _random(
+    taken: NetworkInput, rng: np.random.Generator, lengths: tuple[int, ...]
+) -> list[np.ndarray]:
+    longest = taken.max_steps or max(*lengths, taken.min_steps)
+    lengths = tuple(min(max(length, taken.min_steps), longest) for length in lengths)
+    low, high = taken.range
+    size = taken.size
     sequences = []
     for number, length in enumerate(lengths):
         match number % 4:

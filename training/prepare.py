@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ..compiler.errors import DeltaloomError, UnsupportedError
+from ..compiler.inputs import refuse_memory
 from ..compiler.network import Network
 from ..compiler.quantize import make_plan
 from ..compiler.recipe import Recipe
@@ -48,6 +49,7 @@ def prepare_network(
             f"nearest and stochastic"
         )
     if isinstance(model, Network):
+        refuse_memory(model.inputs, "Training")
         return Prepared(make_plan(model, calibration, recipe), Call(), torch.float32, learn_ranges)
     if isinstance(model, Prepared):
         raise DeltaloomError("Model must be in float; this one is prepared already")

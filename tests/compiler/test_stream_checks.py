@@ -39,9 +39,9 @@ def changed(network, name, **values):
 def test_is_sound(network):
     check_network(network)
     assert network.input_format == Format(5, 0)
-    assert network.input_range == (0, 10)
-    assert network.min_steps == 4
-    assert network.max_steps == 10
+    assert network.inputs["input"].range == (0, 10)
+    assert network.inputs["input"].min_steps == 4
+    assert network.inputs["input"].max_steps == 10
 
 
 CASES = {

@@ -185,7 +185,7 @@ def test_long_sequences(prove):
     )
     x = np.random.default_rng(2).normal(size=(3, 40, 1))
     network = quantize(Network(layers), x, Recipe(skip="delta"))
-    assert network.max_steps == 200
+    assert network.inputs["input"].max_steps == 200
     prove(network, 4, lengths=(131, 2, 1, 17), stalls=(0.3,))
 
 

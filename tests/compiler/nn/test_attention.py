@@ -118,7 +118,7 @@ def test_names_and_a_quantized_module():
     names = [layer.name for layer in model.network.layers]
     stem = "attention"
     assert names == [f"{stem}.q_proj", f"{stem}.k_proj", f"{stem}.v_proj", stem, f"{stem}.out_proj"]
-    assert model.network.max_steps == 4
+    assert model.network.inputs["input"].max_steps == 4
 
 
 class Masked(nn.Module):
