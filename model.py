@@ -159,10 +159,9 @@ class QuantizedModel:
         Values saturate; indices of an embedding's table have to be in it. With a memory it is in
         turn a sequence of the memory and one of the input.
         """
-        given = as_pairs(self.network, x, memory)
-        found = [
-            quantize_sequences(taken, given[name]) for name, taken in self.network.inputs.items()
-        ]
+        inputs = self.network.inputs
+        given = as_pairs({name: taken.size for name, taken in inputs.items()}, x, memory)
+        found = [quantize_sequences(taken, given[name]) for name, taken in inputs.items()]
         return [sequence for together in zip(*found, strict=True) for sequence in together]
 
     def shape_outputs(self, outputs: list[np.ndarray], x: Any) -> np.ndarray | list[np.ndarray]:

@@ -167,7 +167,7 @@ def calibrate(network: Network, x: Any, states: Any = None, memory: Any = None) 
         As ``x``, a sequence for each of its own: for a network with a memory.
     """
     try:
-        given = as_pairs(network, x, memory)
+        given = as_pairs(network.inputs, x, memory)
     except DeltaloomError as error:
         raise DeltaloomError(f"Calibration data are unusable: {error}") from error
     sequences, memory = given[INPUT], given.get(MEMORY)

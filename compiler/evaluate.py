@@ -119,7 +119,7 @@ def run(
     memory: Any = None,
 ) -> FloatRun:
     """As :func:`evaluate`, with the states that are left."""
-    inputs = as_pairs(network, x, memory)
+    inputs = as_pairs(network.inputs, x, memory)
     sequences = inputs[INPUT]
     given = as_states(states, network.computing, len(sequences))
     finals = {}
@@ -154,9 +154,9 @@ def run(
 
 
 def as_pairs(
-    network: Network, x: Any, memory: Any = None
+    sizes: Mapping[str, int], x: Any, memory: Any = None
 ) -> dict[str, np.ndarray | list[np.ndarray]]:
-    """Check the inputs of a network: by name, as :func:`as_sequences` gives them.
+    """Check the inputs of a network, of so many features: by name, as :func:`as_sequences` gives them.
 
     Raises
     ------
@@ -164,7 +164,6 @@ def as_pairs(
         As :func:`as_sequences`, and for a memory that is missing, too much, or has another number
         of sequences.
     """
-    sizes = network.inputs
     if (memory is not None) != (MEMORY in sizes):
         raise DeltaloomError(
             "Memory must be given: the network takes pairs of sequences, of its memory and input"
