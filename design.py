@@ -19,6 +19,7 @@ from .boards.catalogue import Board
 from .boards.report import Report
 from .compiler.address_map import AddressMap
 from .compiler.errors import DeltaloomError, UnsupportedError
+from .compiler.inputs import refuse_memory
 from .compiler.schedule import DEFAULT_LANES, Schedule, schedule
 from .compiler.states import LoadedStates, quantize_states
 from .compiler.target import GENERIC
@@ -408,6 +409,8 @@ def generate(
     """
     network = model.network
     found = catalogue.get(board) if board is not None else None
+    if found:
+        refuse_memory(network.inputs, "Board")
     if found and registers:
         raise UnsupportedError(
             "Registers are for designs without a board: the bridge of a board does not reach them"
