@@ -156,7 +156,7 @@ def run(
 def as_pairs(
     sizes: Mapping[str, int], x: Any, memory: Any = None
 ) -> dict[str, np.ndarray | list[np.ndarray]]:
-    """Check the inputs of a network, of so many features: by name, as :func:`as_sequences` gives them.
+    """Check a network's inputs of these sizes: by name, as :func:`as_sequences` gives them.
 
     Raises
     ------
