@@ -43,11 +43,11 @@ class Candidate(QuantizedModel):
         self.layers: dict[str, LayerActivity] = {}
         self.inputs: list[np.ndarray] = []
 
-    def quantize_input(self, x: Any) -> list[np.ndarray]:
+    def quantize_input(self, x: Any, memory: Any = None) -> list[np.ndarray]:
         """As of any quantized model; the first sequences are noted."""
         if sum(map(len, self.inputs)) < CYCLE_STEPS:
             self.inputs.extend(as_sequences(x, self.network.input_size))
-        return super().quantize_input(x)
+        return super().quantize_input(x, memory)
 
     def _golden(self, sequences: list[np.ndarray], states: LoadedStates | None) -> golden.GoldenRun:
         run, layers = self._runs.run(self.network, sequences, states)
