@@ -125,15 +125,19 @@ class ForkModel:
         return times
 
 
-class ReverseModel:
-    """Holds a sequence until its end and gives it back to front."""
+class BankedModel:
+    """Takes a sequence into one of two banks while what the other one holds is given.
+
+    Subclasses say in :meth:`_send` when a sequence whose last element came in a cycle is given;
+    they note the cycle in which its bank is free.
+    """
 
     def __init__(self, size: int, sink: Consumer):
         self._size = size
         self._sink = sink
         self._taken = 0
         self._next = 0
-        self._released: list[int] = []  # when the last element of a sequence is read
+        self._released: list[int] = []  # when the last element of a sequence is asked for
         self._left = LONG_AGO  # when the element before it has left
 
     def take(self, available: Array, last: bool, gaps: Array | None = None) -> Array:
@@ -145,46 +149,37 @@ class ReverseModel:
         self._next = int(times[-1]) + 1
         self._taken += len(times)
         if last and not self._taken % self._size:
-            self._send(int(times[-1]) + 1)
+            steps, self._taken = self._taken // self._size, 0
+            self._send(int(times[-1]), steps)
         return times
 
-    def _send(self, closed: int) -> None:
-        for number in range(self._taken // self._size, 0, -1):
-            ready = np.full(self._size, closed + 1)
+    def _send(self, end: int, steps: int) -> None:
+        raise NotImplementedError
+
+
+class ReverseModel(BankedModel):
+    """Holds a sequence until its end and gives it back to front."""
+
+    def _send(self, end: int, steps: int) -> None:
+        for number in range(steps, 0, -1):
+            ready = np.full(self._size, end + 2)
             left = [self._left, *self._sink.take(ready, number == 1).tolist()]
             self._left = left[-1]
-        self._released.append(max(closed, left[-2]))
-        self._taken = 0
+        self._released.append(max(end + 1, left[-2]))
 
 
-class PoolModel:
+class PoolModel(BankedModel):
     """Takes a sequence while it gives the results of the one before."""
 
     def __init__(self, size: int, latency: int, sink: Consumer):
-        self._size = size
+        super().__init__(size, sink)
         self._latency = latency
-        self._sink = sink
-        self._taken = 0
-        self._next = 0
-        self._released: list[int] = []  # when the last result of a sequence is asked for
-        self._left = LONG_AGO  # when the result before it has left
 
-    def take(self, available: Array, last: bool, gaps: Array | None = None) -> Array:
-        assert gaps is None
-        earliest = self._next
-        if not self._taken and len(self._released) > 1:
-            earliest = max(earliest, self._released[-2] + 1)
-        times = in_order(available, earliest)
-        self._next = int(times[-1]) + 1
-        self._taken += len(times)
-        if last and not self._taken % self._size:
-            self._taken = 0
-            there = int(times[-1]) + 2
-            for _ in range(self._size):
-                asked = max(there, self._left)
-                self._left = int(self._sink.take(np.array([asked + self._latency]), last)[0])
-            self._released.append(asked)
-        return times
+    def _send(self, end: int, steps: int) -> None:
+        for _ in range(self._size):
+            asked = max(end + 2, self._left)
+            self._left = int(self._sink.take(np.array([asked + self._latency]), True)[0])
+        self._released.append(asked)
 
 
 class EmbeddingModel:
