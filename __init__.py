@@ -16,8 +16,9 @@ from .compiler.recipe import Recipe
 from .design import Check, Design, generate
 from .explorer import explore
 from .inspection import Inspection, inspect
-from .model import QuantizedModel, load, prepare, quantize
+from .model import QuantizedModel, load
 from .project import open_design
+from .quantization import prepare, quantize
 from .search.exploration import Exploration, Point
 from .searches import sensitivity, sweep
 from .sim.result import Run

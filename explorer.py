@@ -15,7 +15,8 @@ from .compiler.integer import IntegerNetwork
 from .compiler.recipe import Recipe
 from .compiler.schedule import DEFAULT_LANES, Schedule, schedule
 from .compiler.states import LoadedStates
-from .model import QuantizedModel, recipe_or_default
+from .model import QuantizedModel
+from .quantization import recipe_or_default
 from .search.candidates import Frozen, Quantized
 from .search.combine import Places, search
 from .search.exploration import Exploration, Point

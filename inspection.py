@@ -18,8 +18,9 @@ from .compiler.integer import IntegerLayer, IntegerNetwork, Skip
 from .compiler.network import Network
 from .compiler.signal_noise import signal_to_noise
 from .compiler.wiring import INPUT
-from .model import QuantizedModel, float_network, is_prepared
+from .model import QuantizedModel
 from .plots import Bars, Lines, Panel, Series, draw
+from .quantization import float_network, is_prepared
 from .sim import golden
 from .sim.edges import Edge, measure_edges
 from .sim.reference import Part, alone, parts_of, reference_network

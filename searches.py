@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from .compiler.errors import DeltaloomError
 from .compiler.network import Network
 from .compiler.recipe import Recipe
-from .model import QuantizedModel, float_network, is_prepared, recipe_or_default
+from .model import QuantizedModel
+from .quantization import float_network, is_prepared, recipe_or_default
 from .search.sensitivity import Sensitivity, measure_sensitivity
 from .search.sweep import WIDTHS, Sweep, sweep_widths
 from .search.trials import Evaluate, Trials

@@ -6,7 +6,7 @@ from typing import Any
 from .. import plots
 from ..compiler.errors import DeltaloomError, ToolMissingError
 from ..compiler.recipe import Recipe
-from ..model import quantize as quantize_model
+from ..quantization import quantize as quantize_model
 from ..search.sweep import WIDTHS
 from ..searches import sensitivity as measure_sensitivity
 from ..searches import sweep as sweep_widths

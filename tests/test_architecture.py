@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "training": {"compiler", "sim", "training"},
     "search": {"compiler", "sim", "search", "plots"},
     "cli": {"boards", "compiler", "sim", "search", "cli", "plots"}
-    | {"explorer", "inspection", "model", "searches"},
+    | {"explorer", "inspection", "model", "quantization", "searches"},
 }
 FILES = [path for part in MAY_IMPORT for path in sorted((ROOT / part).rglob("*.py"))]
 
