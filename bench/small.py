@@ -12,7 +12,7 @@ import numpy as np
 
 import deltaloom as dl
 from deltaloom.sim import cycles
-from deltaloom.sim.golden import LayerTrace
+from deltaloom.sim.layer_golden import LayerTrace
 
 from .figures import Figure
 from .networks import Shape, densities, quantized, search, slow_signal, steady_step, white_noise

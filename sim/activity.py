@@ -12,7 +12,7 @@ from ..compiler.integer import IntegerLayer, IntegerNetwork, Operand
 from ..compiler.integer_attention import IntegerAttention
 from ..compiler.schedule import LayerSchedule, Schedule
 from ..compiler.wiring import INPUT
-from .golden import LayerTrace
+from .layer_golden import LayerTrace
 
 __all__ = [
     "Activity",

@@ -7,8 +7,8 @@ import numpy as np
 from ..compiler.attention_schedule import AttentionSchedule
 from ..compiler.schedule import ENCODER_LATENCY, ENTRY_LATENCY, QUEUE_LATENCY, RECEIVER_LATENCY
 from .engine_cycles import walk
-from .golden import LayerTrace
 from .join_cycles import QueueModel
+from .layer_golden import LayerTrace
 from .stream_cycles import Consumer, in_order
 
 __all__ = ["AttentionModel", "Walks"]

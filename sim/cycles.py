@@ -25,8 +25,8 @@ from ..compiler.wiring import INPUT
 from .attention_cycles import AttentionModel, Walks
 from .conv_cycles import ConvolutionModel
 from .engine_cycles import Columns, EngineModel
-from .golden import LayerTrace
 from .join_cycles import AdderModel, JoinModel
+from .layer_golden import LayerTrace
 from .stream_cycles import (
     LONG_AGO,
     ArgMaxModel,

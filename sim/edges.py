@@ -13,7 +13,7 @@ from ..compiler.graph import Affine, Constant, Input, Node, Rescale, State
 from ..compiler.integer import IntegerLayer, IntegerNetwork
 from ..compiler.network import Layer, Network
 from ..compiler.wiring import INPUT
-from . import golden
+from . import golden, layer_golden
 from .elementwise import Values
 
 __all__ = ["Edge", "measure_edges"]
@@ -137,7 +137,7 @@ class _Observer:
             if isinstance(part, IntegerLayer):
                 values, lengths = streams[self._network.sources[part.name][0]]
                 watch = _Comparison(self, part, Layout.of(lengths.tolist()))
-                streams[part.name] = golden.watch_layer(part, values, watch)[0], lengths
+                streams[part.name] = layer_golden.watch_layer(part, values, watch)[0], lengths
             else:
                 streams[part.name], _ = golden.run_part(self._network, part, streams)
                 self.stream(part.name, *streams[part.name])

@@ -18,7 +18,7 @@ from ..compiler.schedule import (
     pause_after,
 )
 from ..compiler.stage_schedule import PASS_LATENCY, StageSchedule, StageTimes
-from .golden import LayerTrace
+from .layer_golden import LayerTrace
 from .stream_cycles import LONG_AGO, Consumer, in_order
 
 __all__ = ["Columns", "EngineModel"]

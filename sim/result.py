@@ -12,7 +12,7 @@ from ..compiler.integer_attention import IntegerAttention
 from ..compiler.schedule import Schedule
 from .activity import Activity, measure, queries_of, rows_of, uses_of
 from .cycles import CycleRun
-from .golden import LayerTrace
+from .layer_golden import LayerTrace
 from .stimulus import Capture, Stimulus
 from .transactions import Transactions
 

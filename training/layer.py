@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..compiler.integer import IntegerLayer, Operand
-from ..sim.golden import watch_layer
+from ..sim.layer_golden import watch_layer
 from .gradient import LayerGradient
 from .history import History
 from .rounding import LN2

@@ -22,7 +22,7 @@ from ..compiler.graph import (
     Sub,
 )
 from ..compiler.integer import IntegerLayer, Operand, Skip
-from ..sim.golden import selected
+from ..sim.columns import selected
 from .derivatives import BY_RESULT, INVERSES
 from .history import History
 from .products import Products

@@ -9,7 +9,7 @@ from deltaloom.compiler.integer import Skip
 from deltaloom.compiler.schedule import pause_after, spacing
 from deltaloom.compiler.target import GENERIC
 from deltaloom.hw.encoder import Encoder, entry_layout
-from deltaloom.sim.golden import selected
+from deltaloom.sim.columns import selected
 
 AHEAD = 2  # cycles in which an element's hat is read before it comes
 INPUTS = ("valid", "index", "value", "fresh", "listed", "buffer", "last")

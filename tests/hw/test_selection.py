@@ -7,7 +7,7 @@ import pytest
 
 from deltaloom.compiler.fixed import Format
 from deltaloom.hw.selection import Selection, candidate_layout
-from deltaloom.sim.golden import selected
+from deltaloom.sim.columns import selected
 
 FORMAT = Format(4, 0)
 INDEX = 4

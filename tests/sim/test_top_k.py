@@ -21,8 +21,8 @@ from deltaloom.compiler.errors import DeltaloomError, ModelFileError, Unsupporte
 from deltaloom.compiler.quantize import quantize
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import schedule
-from deltaloom.sim import cycles, golden
-from deltaloom.sim.golden import selected
+from deltaloom.sim import cycles, golden, layer_golden
+from deltaloom.sim.columns import selected
 
 CELLS = [
     (GRU(5, 7), 4),
@@ -51,8 +51,8 @@ def test_golden_model_by_hand(integer_network):
     x = np.array([[7, 0, 0, 0], [7, 3, 2, 1], [6, 3, 2, 1], [6, 4, 4, 9], [6, 4, 4, 9]])
     used = np.array([[7, 0, 0, 0], [7, 3, 2, 0], [6, 3, 2, 1], [6, 3, 4, 9], [6, 4, 4, 9]])
     fired = [[0, 1], [1, 2], [0, 3], [2, 3], [0, 1]]
-    run = golden.run_layer(layer, x[:, None], np.array([5]), trace=True)
-    whole = golden.run_layer(layer, used[:, None], np.array([5]))
+    run = layer_golden.run_layer(layer, x[:, None], np.array([5]), trace=True)
+    whole = layer_golden.run_layer(layer, used[:, None], np.array([5]))
     # With values that are used at once nothing has fallen behind.
     np.testing.assert_array_equal(run.outputs, whole.outputs)
     for step, columns in enumerate(fired):
