@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,50 +20,30 @@ from .compiler.address_map import AddressMap
 from .compiler.errors import DeltaloomError, UnsupportedError
 from .compiler.inputs import refuse_memory
 from .compiler.schedule import DEFAULT_LANES, Schedule, schedule
-from .compiler.states import LoadedStates, quantize_states
+from .compiler.states import quantize_states
 from .compiler.target import GENERIC
 from .hw.accelerator import Accelerator
 from .model import QuantizedModel
 from .sim import (
     activity,
     cxxrtl,
-    cycles,
-    golden,
     icarus,
     pysim,
     result,
     tools,
-    transactions,
     verilator,
 )
 from .sim.choice import fastest
+from .sim.experiment import Experiment
+from .sim.regression import Check, regress
 from .sim.result import Run
-from .sim.sequences import random_sequences, random_states
-from .sim.stimulus import Ports, Simulator, Stimulus, random_stalls
+from .sim.stimulus import Ports, Simulator
 
 __all__ = ["Check", "Design", "generate"]
 
 Progress = Callable[[str], None]
 
-
-@dataclass(frozen=True)
-class Check:
-    """What a regression found equal.
-
-    Parameters
-    ----------
-    simulators : tuple of str
-        What ran; each of them with the input flowing and with random stalls on both streams.
-    sequences, outputs : int
-        Sequences run, and output elements that were equal in every bit and cycle, in each run.
-    cycles : int
-        Clock cycles of all runs together.
-    """
-
-    simulators: tuple[str, ...]
-    sequences: int
-    outputs: int
-    cycles: int
+REGRESSION_CYCLES = 10_000  # about as many as it takes
 
 
 class Design:
@@ -160,10 +139,9 @@ class Design:
                 "generate it with registers=True"
             )
         given, cut = quantize_states(network, states, len(x))
-        expected = golden.run(network, sequences, given, trace=True)
-        lengths = [len(sequence) for sequence in sequences]
         read = None if states is None else np.ones(len(sequences), dtype=bool)
-        predicted, stimulus = self.predict(sequences, expected, given, read)
+        experiment = Experiment.of(network, sequences, given, read)
+        predicted, stimulus = experiment.predict(self.schedule)
         total = int(predicted.delivered[-1]) + 1
         name = simulator or self._fastest(total)
         if name == "model":
@@ -174,53 +152,17 @@ class Design:
             device = self.device(name, progress)
             capture = device.run(stimulus, vcd=None if vcd is None else Path(vcd))
             result.compare(
-                capture, expected.outputs, predicted, name, transactions=stimulus.transactions
+                capture,
+                experiment.expected.outputs,
+                predicted,
+                name,
+                transactions=stimulus.transactions,
             )
             delivered = capture.delivered
-        return self._result(x, expected, lengths, predicted, delivered, name, cut)
+        return self._result(x, experiment, predicted, delivered, name, cut)
 
-    def predict(
-        self,
-        sequences: list[np.ndarray],
-        expected: golden.GoldenRun,
-        states: LoadedStates | None = None,
-        read: np.ndarray | None = None,
-        gaps: np.ndarray | None = None,
-        stalls: np.ndarray | None = None,
-        *,
-        timed: bool = True,
-    ) -> tuple[cycles.CycleRun, Stimulus]:
-        """Cycles of a run and what the design is fed with; see :func:`.transactions.plan`.
-
-        Without ``read``, no register is read or written.
-        """
-        network, lengths = self.model.network, [len(sequence) for sequence in sequences]
-        requests = None
-        if read is not None:
-            requests = transactions.plan(network, sequences, expected, states, read, timed=timed)
-        predicted = cycles.predict(
-            network,
-            self.schedule,
-            expected.traces,
-            lengths,
-            gaps=gaps,
-            stalls=stalls,
-            states=states,
-            transactions=requests,
-        )
-        if requests is not None:
-            requests = transactions.with_counters(
-                requests, network, expected, lengths, predicted.busy, timed=timed
-            )
-        stimulus = result.stimulus_of(
-            sequences, expected.outputs, gaps, stalls, transactions=requests
-        )
-        # A reversal is silent until it has seen all of a sequence.
-        patience = max(stimulus.limit, 2 * predicted.longest_pause)
-        return predicted, replace(stimulus, limit=patience)
-
-    def _result(self, x, expected, lengths, predicted, delivered, name, cut) -> Run:
-        network = self.model.network
+    def _result(self, x, experiment, predicted, delivered, name, cut) -> Run:
+        network, expected, lengths = self.model.network, experiment.expected, experiment.lengths
         used, skipped = result.summarize(
             network, self.schedule, expected.traces, lengths, predicted
         )
@@ -299,29 +241,14 @@ class Design:
         seed : int
             Seed of sequences and stalls.
         """
-        network = self.model.network
-        rng = np.random.default_rng(seed)
-        sequences = random_sequences(network, rng)
-        states = read = None
-        if self.schedule.registers:
-            states = random_states(network, rng, len(sequences))
-            read = rng.random(len(sequences)) < 0.6
-        expected = golden.run(network, sequences, states, trace=True)
-        flowing = self.predict(sequences, expected, states, read)
-        inputs, outputs = len(flowing[1].data), flowing[1].outputs
-        gaps, stalls = random_stalls(rng, inputs, 0.3), random_stalls(rng, outputs, 0.3)
-        runs = [flowing, self.predict(sequences, expected, states, read, gaps, stalls)]
-        total = 0
-        names = tuple(simulators or [self._fastest(10_000)])
-        for name in names:
-            device = self.device(name, progress)
-            for predicted, stimulus in runs:
-                capture = device.run(stimulus)
-                result.compare(
-                    capture, expected.outputs, predicted, name, transactions=stimulus.transactions
-                )
-                total += capture.cycles
-        return Check(names, len(sequences), outputs, total)
+        names = tuple(simulators or [self._fastest(REGRESSION_CYCLES)])
+        return regress(
+            self.model.network,
+            self.schedule,
+            names,
+            lambda name: self.device(name, progress),
+            seed,
+        )
 
     def manifest(self) -> dict[str, Any]:
         """What the design is, for programs: as ``manifest.json`` holds it."""

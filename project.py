@@ -18,8 +18,8 @@ from .compiler.attention_schedule import AttentionSchedule
 from .compiler.errors import DeltaloomError, ModelFileError
 from .compiler.schedule import LayerSchedule
 from .model import load
-from .sim import golden, result, testbench
-from .sim.sequences import random_sequences, random_states
+from .sim import result, testbench
+from .sim.experiment import Experiment
 
 if TYPE_CHECKING:
     from .design import Design
@@ -149,20 +149,16 @@ def write_testbench(design: Design, folder: Path) -> None:
     """Write the cocotb testbench, with seeded sequences and what the models say of them."""
     network = design.model.network
     rng = np.random.default_rng(SEED)
-    sequences = random_sequences(network, rng)
-    states = read = None
-    if design.addresses:
-        states = random_states(network, rng, len(sequences))
-        read = rng.random(len(sequences)) < 0.6
-    expected = golden.run(network, sequences, states, trace=True)
-    predicted, stimulus = design.predict(sequences, expected, states, read, timed=False)
-    last, user = result.markers(expected.outputs)
+    experiment = Experiment.random(network, rng, registers=design.addresses is not None)
+    predicted, stimulus = experiment.predict(design.schedule, timed=False)
+    outputs = experiment.expected.outputs
+    last, user = result.markers(outputs)
     testbench.write(
         folder,
         f"../{VERILOG}",
         design.ports,
         stimulus,
-        data=np.concatenate([values.ravel() for values in expected.outputs]),
+        data=np.concatenate([values.ravel() for values in outputs]),
         last=last,
         user=user,
         delivered=predicted.delivered,

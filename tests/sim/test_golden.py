@@ -35,7 +35,7 @@ from deltaloom.compiler.graph import (
 )
 from deltaloom.compiler.integer import IntegerLayer, IntegerNetwork, Skip
 from deltaloom.compiler.recipe import Recipe
-from deltaloom.sim import golden
+from deltaloom.sim import golden, layer_golden
 from deltaloom.sim.gates import GateSums
 from deltaloom.sim.sequences import random_sequences
 
@@ -301,7 +301,7 @@ def test_chunks_of_time(integer_network, monkeypatch, chunk):
     network = integer_network(GRU(3, 4), recipe=Recipe(skip="delta", theta=2))
     sequences = random_sequences(network, np.random.default_rng(0))
     want = golden.run(network, sequences).outputs
-    monkeypatch.setattr(golden, "CHUNK_ELEMENTS", chunk)
+    monkeypatch.setattr(layer_golden, "CHUNK_ELEMENTS", chunk)
     for got, whole in zip(golden.run(network, sequences).outputs, want, strict=True):
         np.testing.assert_array_equal(got, whole)
 
