@@ -1,34 +1,18 @@
 """Random attention between random networks: both models and the hardware are equal."""
 
-# amaranth: UnusedElaboratable=no
-
 import pytest
-from amaranth.back import rtlil, verilog
-from hypothesis import HealthCheck, Phase, given, reject, settings
+from hypothesis import reject
 from hypothesis import strategies as st
 
 from deltaloom.compiler.cells import GRU, Linear
-from deltaloom.compiler.errors import DeltaloomError, ToolMissingError
+from deltaloom.compiler.errors import DeltaloomError
 from deltaloom.compiler.network import LastStep, Sum
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.target import Target
-from deltaloom.sim import cxxrtl, icarus, tools, verilator
 
 SIZES = st.integers(1, 9)
 WIDTHS = st.integers(2, 16)
-SIMULATORS = {"cxxrtl": cxxrtl, "verilator": verilator, "icarus": icarus}
 NAMES = ("att.q", "att.k", "att.v", "att.p")
-
-
-def profile(examples, *, shrink=True):
-    return settings(
-        phases=[Phase.generate, *([Phase.shrink] if shrink else [])],
-        max_examples=examples,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-    )
 
 
 @st.composite
@@ -98,34 +82,15 @@ def case_of(attention_network, random_layer, make_run):
     return case_of
 
 
-@given(run=runs())
-@profile(3, shrink=False)
-def test_random_attention(case_of, check_run, run):
-    check_run(case_of(run))
+def test_random_attention(fuzz, case_of):
+    fuzz(runs(), case_of, 3, shrink=False)
 
 
 @pytest.mark.slow
-@given(run=runs())
-@profile(200)
-def test_much_random_attention(case_of, check_run, run):
-    check_run(case_of(run))
+def test_much_random_attention(fuzz, case_of):
+    fuzz(runs(), case_of, 200)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["cxxrtl", "verilator", "icarus"])
-def test_random_attention_in_compiled_simulators(case_of, check_run, build_design, name):
-    try:
-        tools.require(name)
-    except ToolMissingError as error:
-        pytest.skip(str(error))
-
-    @given(run=runs())
-    @profile(5, shrink=False)
-    def check(run):
-        case = case_of(run)
-        convert = rtlil if name == "cxxrtl" else verilog
-        design, ports = build_design(case)
-        source = convert.convert(design, name="top", emit_src=False)
-        check_run(case, SIMULATORS[name].build(source, ports))
-
-    check()
+def test_random_attention_in_compiled_simulators(fuzz, case_of, compiled):
+    fuzz(runs(), case_of, 5, shrink=False, simulator=compiled)

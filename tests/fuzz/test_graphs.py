@@ -3,14 +3,11 @@
 Streams fork, join, are reversed, pooled and shown in windows, with cells of all kinds between them.
 """
 
-# amaranth: UnusedElaboratable=no
-
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from amaranth.back import rtlil, verilog
-from hypothesis import HealthCheck, Phase, given, reject, settings
+from hypothesis import reject
 from hypothesis import strategies as st
 
 from deltaloom.compiler.cells import (
@@ -18,12 +15,10 @@ from deltaloom.compiler.cells import (
     LSTM,
     RNN,
     SRU,
-    ConvLSTM,
     Linear,
-    PeepholeConvLSTM,
     ResetBeforeGRU,
 )
-from deltaloom.compiler.errors import DeltaloomError, ToolMissingError
+from deltaloom.compiler.errors import DeltaloomError
 from deltaloom.compiler.network import (
     ArgMax,
     Concatenate,
@@ -40,21 +35,8 @@ from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import most_useful_lanes
 from deltaloom.compiler.target import Target
 from deltaloom.compiler.wiring import INPUT, Length, stream_lengths
-from deltaloom.sim import cxxrtl, tools, verilator
 
 STEPS, ENTRIES, WIDEST = 9, 7, 12
-SIMULATORS = {"cxxrtl": cxxrtl, "verilator": verilator}
-
-
-def profile(examples, *, shrink=True):
-    return settings(
-        phases=[Phase.generate, *([Phase.shrink] if shrink else [])],
-        max_examples=examples,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-    )
 
 
 @dataclass
@@ -210,137 +192,39 @@ def runs(make):
     )
 
 
-def case_of(make_run, run):
-    layers, size, words = run["graph"]
-    rng = np.random.default_rng(run["seed"])
-    shape = (4, STEPS, size)
-    x = rng.integers(0, ENTRIES, shape) if words else rng.normal(size=shape)
-    try:
-        network = quantize(Network(tuple(layers)), x, run["recipe"])
-    except DeltaloomError as error:
-        if "weights" not in str(error):
-            raise
-        reject()  # all of them round to zero
-    lanes = {
-        layer.name: min(run["lanes"], most_useful_lanes(layer) + 1) for layer in network.computing
-    }
-    return make_run(network, lanes, **{k: run[k] for k in ("lengths", "stall", "target", "seed")})
-
-
-@st.composite
-def convolutions(draw):
-    """A convolutional cell, perhaps two, and perhaps a linear layer before or behind."""
-    kind = draw(st.sampled_from([ConvLSTM, PeepholeConvLSTM]))
-    side, taps = st.integers(1, 3), st.integers(1, 3)
-    grid = draw(st.tuples(side, side))
-    kernel = draw(st.tuples(taps, taps))
-    dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
-    padding = draw(st.sampled_from(["same", "valid", 1, (2, 0), (0, 1)]))
-    channels = draw(st.integers(1, 2))
-    try:
-        cell = kind(
-            channels,
-            draw(st.integers(1, 2)),
-            grid,
-            kernel,
-            padding,
-            dilation,
-            state_kernel=draw(st.none() | st.tuples(taps, taps)),
+@pytest.fixture
+def case_of(make_run):
+    def case_of(run):
+        layers, size, words = run["graph"]
+        rng = np.random.default_rng(run["seed"])
+        shape = (4, STEPS, size)
+        x = rng.integers(0, ENTRIES, shape) if words else rng.normal(size=shape)
+        try:
+            network = quantize(Network(tuple(layers)), x, run["recipe"])
+        except DeltaloomError as error:
+            if "weights" not in str(error):
+                raise
+            reject()  # all of them round to zero
+        lanes = {
+            layer.name: min(run["lanes"], most_useful_lanes(layer) + 1)
+            for layer in network.computing
+        }
+        return make_run(
+            network, lanes, **{k: run[k] for k in ("lengths", "stall", "target", "seed")}
         )
-    except ValueError:  # the kernel does not fit
-        reject()
-    cells = [cell]
-    if draw(st.booleans()):
-        cells.insert(0, Linear(draw(st.integers(1, 3)), cell.input_size))
-    if draw(st.booleans()):
-        cells.append(Linear(cell.hidden_size, draw(st.integers(1, 3))))
-    if draw(st.booleans()):
-        cells.append("last")
-    return {
-        "cells": cells,
-        "recipe": Recipe(
-            weights=draw(st.sampled_from(["int4", "int8", "shift3"])),
-            skip=draw(st.sampled_from(["none", "zero", "delta"])),
-        ),
-        "lanes": [draw(st.integers(1, 9)) for _ in cells],
-        "lengths": draw(st.lists(st.integers(1, 3), min_size=1, max_size=3)),
-        "stall": draw(st.sampled_from([0.0, 0.5])),
-        "target": Target(draw(st.booleans()), draw(st.booleans())),
-        "seed": draw(st.integers(0, 1 << 20)),
-    }
+
+    return case_of
 
 
-def convolution_of(integer_network, make_run, run):
-    try:
-        network = integer_network(*run["cells"], recipe=run["recipe"], seed=run["seed"])
-    except DeltaloomError:
-        reject()
-    lanes = {
-        layer.name: min(count, most_useful_lanes(layer) + 1)
-        for layer, count in zip(network.computing, run["lanes"], strict=False)
-    }
-    return make_run(network, lanes, **{k: run[k] for k in ("lengths", "stall", "target", "seed")})
-
-
-def test_random_graphs(random_layer, make_run, check_run):
-    @given(run=runs(random_layer))
-    @profile(6, shrink=False)
-    def check(run):
-        check_run(case_of(make_run, run))
-
-    check()
+def test_random_graphs(fuzz, random_layer, case_of):
+    fuzz(runs(random_layer), case_of, 6, shrink=False)
 
 
 @pytest.mark.slow
-def test_many_random_graphs(random_layer, make_run, check_run):
-    @given(run=runs(random_layer))
-    @profile(300)
-    def check(run):
-        check_run(case_of(make_run, run))
-
-    check()
-
-
-def test_random_convolutions(integer_network, make_run, check_run):
-    @given(run=convolutions())
-    @profile(3, shrink=False)
-    def check(run):
-        check_run(convolution_of(integer_network, make_run, run))
-
-    check()
+def test_many_random_graphs(fuzz, random_layer, case_of):
+    fuzz(runs(random_layer), case_of, 300)
 
 
 @pytest.mark.slow
-def test_many_random_convolutions(integer_network, make_run, check_run):
-    @given(run=convolutions())
-    @profile(100)
-    def check(run):
-        check_run(convolution_of(integer_network, make_run, run))
-
-    check()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("what", ["graphs", "convolutions"])
-@pytest.mark.parametrize("name", SIMULATORS)
-def test_in_compiled_simulators(
-    random_layer, integer_network, make_run, check_run, build_design, name, what
-):
-    try:
-        tools.require(name)
-    except ToolMissingError as error:
-        pytest.skip(str(error))
-
-    @given(run=runs(random_layer) if what == "graphs" else convolutions())
-    @profile(6)
-    def check(run):
-        if what == "graphs":
-            case = case_of(make_run, run)
-        else:
-            case = convolution_of(integer_network, make_run, run)
-        convert = rtlil if name == "cxxrtl" else verilog
-        design, ports = build_design(case)
-        source = convert.convert(design, name="top", emit_src=False)
-        check_run(case, SIMULATORS[name].build(source, ports))
-
-    check()
+def test_random_graphs_in_compiled_simulators(fuzz, random_layer, case_of, compiled):
+    fuzz(runs(random_layer), case_of, 6, simulator=compiled)

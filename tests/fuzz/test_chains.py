@@ -1,10 +1,7 @@
 """Random networks: golden model, cycle model and hardware are equal in every bit and cycle."""
 
-# amaranth: UnusedElaboratable=no
-
 import pytest
-from amaranth.back import rtlil, verilog
-from hypothesis import HealthCheck, Phase, given, reject, settings
+from hypothesis import reject
 from hypothesis import strategies as st
 
 from deltaloom.compiler.cell import trace
@@ -23,12 +20,11 @@ from deltaloom.compiler.cells import (
     ResetBeforeGRU,
 )
 from deltaloom.compiler.encodings import ENCODINGS
-from deltaloom.compiler.errors import DeltaloomError, ToolMissingError
+from deltaloom.compiler.errors import DeltaloomError
 from deltaloom.compiler.graph import Affine
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import most_useful_lanes
 from deltaloom.compiler.target import Target
-from deltaloom.sim import cxxrtl, icarus, tools, verilator
 
 PLAIN = [
     GRU,
@@ -47,20 +43,6 @@ SIZES = st.integers(1, 12)
 INTEGERS = [f"int{bits}" for bits in range(2, 17)]
 COARSE = [name for name in ENCODINGS if name not in INTEGERS]
 PATTERNS = st.sampled_from(["l.0.*", "*.x", "l.0.*.x"])
-
-SIMULATORS = {"cxxrtl": cxxrtl, "verilator": verilator, "icarus": icarus}
-
-
-def profile(examples, *, shrink=True):
-    """Shrinking a failure takes minutes; the default set leaves it to the long one."""
-    return settings(
-        phases=[Phase.generate, *([Phase.shrink] if shrink else [])],
-        max_examples=examples,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-    )
 
 
 @st.composite
@@ -145,34 +127,15 @@ def case_of(integer_network, make_run):
     return case_of
 
 
-@given(run=runs())
-@profile(25, shrink=False)
-def test_random_networks(case_of, check_run, run):
-    check_run(case_of(run))
+def test_random_networks(fuzz, case_of):
+    fuzz(runs(), case_of, 25, shrink=False)
 
 
 @pytest.mark.slow
-@given(run=runs())
-@profile(400)
-def test_many_random_networks(case_of, check_run, run):
-    check_run(case_of(run))
+def test_many_random_networks(fuzz, case_of):
+    fuzz(runs(), case_of, 400)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["cxxrtl", "verilator", "icarus"])
-def test_random_networks_in_compiled_simulators(case_of, check_run, build_design, name):
-    try:
-        tools.require(name)
-    except ToolMissingError as error:
-        pytest.skip(str(error))
-
-    @given(run=runs())
-    @profile(8)
-    def check(run):
-        case = case_of(run)
-        convert = rtlil if name == "cxxrtl" else verilog
-        design, ports = build_design(case)
-        source = convert.convert(design, name="top", emit_src=False)
-        check_run(case, SIMULATORS[name].build(source, ports))
-
-    check()
+def test_random_networks_in_compiled_simulators(fuzz, case_of, compiled):
+    fuzz(runs(), case_of, 8, shrink=False, simulator=compiled)
