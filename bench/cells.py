@@ -137,7 +137,7 @@ def figures(result: dict[str, Any]) -> list[Figure]:
                 "",
                 f"dense {dense['cycles_a_step']:.0f} at {dense['utilization']:.3f}; "
                 f"{sparse['cycles_a_step']:.0f} at {sparse['utilization']:.3f} with {skipped} "
-                f"skipped; {cells}; {case['mhz']:.1f} MHz after place and route",
+                f"skipped; {cells}",
             )
         )
     return rows

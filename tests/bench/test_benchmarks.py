@@ -1,5 +1,7 @@
 """What benchmarks compute from what they measure; nothing here asserts a speed."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -268,11 +270,11 @@ def test_cells_on_two_lanes(monkeypatch, tmp_path):
         monkeypatch.setattr(cells, name, value)
     monkeypatch.setattr(cells, "FOLDER", tmp_path)
 
-    def synthesise(component, board, folder):
+    def measure(component, board, folder, frequency):
         Fragment.get(component, None)
-        return Cells(luts=1234)
+        return SimpleNamespace(cells=Cells(luts=1234), mhz=99.5)
 
-    monkeypatch.setattr(cells.flow, "synthesise", synthesise)
+    monkeypatch.setattr(cells.flow, "measure", measure)
     rows = cells.figures(cells.measure(quiet))
     assert [row.what.split(":")[0] for row in rows] == [f"{name}, 3 to 3, 2 lanes" for name in kept]
     assert all(row.met is None and row.measured.endswith("1,234 LUT4") for row in rows)
