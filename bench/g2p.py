@@ -58,7 +58,7 @@ def figures(result: dict[str, Any]) -> list[Figure]:
             f"g2p-en decoded in hardware, {wide['simulator']}, states saved and loaded between "
             f"phonemes",
             "equal, always",
-            f"equal in every bit and cycle: {wide['cycles']:,} cycles of the first "
+            f"equal in every bit and cycle: {wide['cycles']:,} cycles of "
             f"{wide['words_in_hardware']:,} words, {wide['hardware']:.2f} % of phonemes wrong "
             f"(float {wide['float_of_the_same']:.2f} %)",
             True,
