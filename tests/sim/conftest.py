@@ -12,10 +12,31 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from deltaloom.compiler import cells
 from deltaloom.sim.stimulus import Stimulus
 
 VECTOR = 3
 FAULTY_BEAT = 5
+STATEFUL = (
+    cells.LSTM(3, 5),
+    cells.GRU(4, 7),
+    cells.RNN(2, 9),
+    cells.ResetBeforeGRU(3, 5),
+    cells.ProjectedLSTM(3, 7, 2),
+    cells.PeepholeLSTM(3, 5),
+    cells.CoupledLSTM(3, 5),
+    cells.LiGRU(3, 4),
+    cells.SRU(3, 5),
+    cells.SRU(5, 5),
+    cells.LayerNormLSTM(3, 5),
+    cells.ConvLSTM(2, 3, (3, 2), 3),
+)
+
+
+@pytest.fixture(params=STATEFUL, ids=lambda cell: type(cell).__name__)
+def stateful_cell(request):
+    """Each kind of cell with states, of an awkward size."""
+    return request.param
 
 
 class Device(wiring.Component):

@@ -49,26 +49,8 @@ def test_convolution(integer_network, prove, skip):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("skip", ["none", "zero", "delta"])
-@pytest.mark.parametrize(
-    "cell",
-    [
-        cells.LSTM(3, 5),
-        cells.GRU(4, 7),
-        cells.RNN(2, 9),
-        cells.ResetBeforeGRU(3, 5),
-        PROJECTED,
-        cells.PeepholeLSTM(3, 5),
-        cells.CoupledLSTM(3, 5),
-        cells.LiGRU(3, 4),
-        cells.SRU(3, 5),
-        cells.SRU(5, 5),
-        cells.LayerNormLSTM(3, 5),
-        cells.ConvLSTM(2, 3, (3, 2), 3),
-    ],
-    ids=lambda cell: type(cell).__name__,
-)
-def test_every_cell(integer_network, prove, cell, skip):
-    network = integer_network(cell, recipe=Recipe(skip=skip))
+def test_every_cell(integer_network, prove, stateful_cell, skip):
+    network = integer_network(stateful_cell, recipe=Recipe(skip=skip))
     for lanes in (1, 6, 100):
         for target in (Target(True, True), Target(False, False)):
             options = {"target": target, "seed": lanes}
