@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -11,6 +11,8 @@ from .compiler.errors import DeltaloomError, UnsupportedError
 from .compiler.network import Network
 from .compiler.quantize import quantize as quantize_network
 from .compiler.recipe import Recipe
+from .compiler.steps import Steps
+from .compiler.wiring import INPUT, MEMORY
 from .model import QuantizedModel
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ def quantize(
     states: Any = None,
     evaluate: Evaluate | None = None,
     progress: Callable[[str], None] | None = None,
-    max_steps: int | None = None,
+    max_steps: Steps = None,
 ) -> QuantizedModel:
     """Quantize a trained network after training, or freeze one that was trained in integers.
 
@@ -60,10 +62,11 @@ def quantize(
         network, then with quantized ones.
     progress : callable, optional
         Takes a line of text for each step of the search. Left out: a bar on the terminal.
-    max_steps : int, optional
+    max_steps : int or mapping of str to int, optional
         Timesteps of the longest sequence, for which layers that walk sequences from their end
-        (``bidirectional=True``) have room; longer ones are refused. Left out: those of the longest
-        sequence of the calibration. A Network says so itself.
+        (``bidirectional=True``) or attend to them have room; longer ones are refused. A mapping
+        says it by name of ``input`` and ``memory``. Left out: those of the longest sequences of
+        the calibration. A Network says so itself.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def quantize(
             )
         return QuantizedModel(model.network(), model.recipe)
     recipe = recipe_or_default(recipe)
-    network = float_network(model, calibration, max_steps)
+    network = float_network(model, calibration, max_steps, memory)
     if (recipe.max_loss is None) != (evaluate is None):
         raise DeltaloomError(
             "Evaluate must come with a recipe that has a max_loss, which is what it is for"
@@ -110,7 +113,7 @@ def prepare(
     calibration: Any,
     *,
     learn_ranges: bool = False,
-    max_steps: int | None = None,
+    max_steps: Steps = None,
 ) -> Prepared:
     """Make a torch module that is trained in the integer arithmetic it will be deployed in.
 
@@ -128,7 +131,7 @@ def prepare(
     learn_ranges : bool
         Whether the ranges of weights and of the inputs of products are trained too (Jain et al.
         2019), as ``ranges.log2_steps``. Otherwise they stay.
-    max_steps : int, optional
+    max_steps : int or mapping of str to int, optional
         As :func:`quantize` takes it.
 
     Raises
@@ -141,7 +144,7 @@ def prepare(
     from .training.prepare import prepare_network
 
     recipe = recipe_or_default(recipe)
-    steps = _steps(model, calibration, max_steps)
+    steps = _steps(model, calibration, None, max_steps)
     return prepare_network(
         _read(model, steps), recipe, calibration, learn_ranges=learn_ranges, max_steps=steps
     )
@@ -154,9 +157,11 @@ def recipe_or_default(recipe: Any) -> Recipe:
     return recipe or Recipe()
 
 
-def float_network(model: Any, calibration: Any, max_steps: int | None = None) -> Network:
+def float_network(
+    model: Any, calibration: Any, max_steps: Steps = None, memory: Any = None
+) -> Network:
     """The float network of a module or a file."""
-    steps = _steps(model, calibration, max_steps)
+    steps = _steps(model, calibration, memory, max_steps)
     model = _read(model, steps)
     if isinstance(model, Network):
         return model
@@ -171,7 +176,7 @@ def is_prepared(model: Any) -> TypeGuard[Prepared]:
     return module is not None and isinstance(model, module.Prepared)
 
 
-def _read(model: Any, max_steps: int | None) -> Any:
+def _read(model: Any, max_steps: Steps) -> Any:
     """The network of a file; any other model as it is."""
     if isinstance(model, str | PathLike):
         if not str(model).lower().endswith(".onnx"):
@@ -184,15 +189,24 @@ def _read(model: Any, max_steps: int | None) -> Any:
     return model
 
 
-def _steps(model: Any, calibration: Any, max_steps: int | None) -> int | None:
-    """Timesteps of the longest sequence; None for what is refused later on."""
-    if max_steps is not None:
-        if isinstance(model, Network):
-            raise DeltaloomError("max_steps must be left out for a Network, whose layers have it")
-        if type(max_steps) is not int or max_steps < 1:
-            raise DeltaloomError(f"max_steps must be a positive integer, not {max_steps!r}")
-        return max_steps
+def _steps(model: Any, calibration: Any, memory: Any, max_steps: Any) -> Steps:
+    """Timesteps of the longest sequences; None for what is refused later on."""
+    if max_steps is None:
+        return {INPUT: _longest(calibration), MEMORY: _longest(memory)}
+    if isinstance(model, Network):
+        raise DeltaloomError("max_steps must be left out for a Network, whose layers have it")
+    named = isinstance(max_steps, Mapping)
+    given = max_steps if named else {INPUT: max_steps}
+    for name, steps in given.items():
+        if name not in (INPUT, MEMORY):
+            raise DeltaloomError(f"max_steps must be by name of input and memory, not {name!r}")
+        if type(steps) is not int or steps < 1:
+            raise DeltaloomError(f"max_steps must be a positive integer, not {steps!r}")
+    return max_steps
+
+
+def _longest(sequences: Any) -> int | None:
     try:
-        return max(map(len, calibration), default=None)
+        return max(map(len, sequences), default=None)
     except TypeError:
         return None

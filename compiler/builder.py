@@ -1,7 +1,7 @@
 """Layers made from a model's graph, each under a name of its own."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,11 +31,11 @@ class Builder:
 
     Parameters
     ----------
-    max_steps : int, optional
-        Timesteps of the longest input; needed where a sequence is walked from its end.
+    max_steps : mapping of str to int or None
+        By input: timesteps of the longest sequence; needed where a sequence is kept.
     """
 
-    def __init__(self, max_steps: int | None = None) -> None:
+    def __init__(self, max_steps: Mapping[str, int | None]) -> None:
         self.max_steps = max_steps
         self.layers: dict[str, Layer | StreamLayer] = {}
         self._stems: dict[str, str] = {}
@@ -44,7 +44,7 @@ class Builder:
     def fresh(self, stem: str) -> str:
         """A name that no layer has: the stem, cleaned, and a number if it is taken."""
         cleaned = re.sub(r"[^A-Za-z0-9_.]", "_", stem.strip("/").replace("/", ".")) or "layer"
-        name = free(cleaned, (INPUT, *self.layers))
+        name = free(cleaned, (*self.max_steps, *self.layers))
         self._stems[name] = cleaned
         return name
 
@@ -72,23 +72,29 @@ class Builder:
         UnsupportedError
             Without ``max_steps``.
         """
-        if self.max_steps is None:
+        steps = self.steps(source)
+        if steps is None:
             raise UnsupportedError(
                 f"{subject} walks sequences from their end and needs the timesteps of the longest: "
                 f"max_steps must be given"
             )
-        steps = self.length(source).of(self.max_steps)
         return self.add(Reverse(self.fresh(stem), steps, sources=(source,)))
 
     def length(self, name: str) -> Length:
         """Timesteps of a stream."""
         windows = []
-        while name != INPUT:
+        while name in self.layers:
             layer = self.layers[name]
             if isinstance(layer, Window) and (layer.lost, layer.stride) != (0, 1):
                 windows.append((layer.lost, layer.stride))
             name = layer.sources[0]
-        return Length(tuple(reversed(windows)))
+        return Length(tuple(reversed(windows)), root=name)
+
+    def steps(self, name: str) -> int | None:
+        """Timesteps of a stream for the longest sequence; ``None`` where that is not known."""
+        length = self.length(name)
+        longest = self.max_steps[length.root]
+        return None if longest is None else length.of(longest)
 
     def size(self, name: str) -> int | None:
         """Features of a stream; ``None`` where the input's would have to be known."""
@@ -138,7 +144,7 @@ class Builder:
 
     def text(self, name: str) -> str:
         """A stream as sentences call it."""
-        return "the input" if name == INPUT else f"layer {name}"
+        return f"layer {name}" if name in self.layers else f"the {name}"
 
     def network(self, output: str) -> Network:
         """The layers that the output needs, which becomes the last one."""
@@ -192,7 +198,7 @@ class Builder:
 
     def _final_names(self, layers: Sequence[Layer | StreamLayer]) -> dict[str, str]:
         """Names without the numbers of what was left out, cells first: recipes speak of them."""
-        names = {INPUT: INPUT}
+        names = {root: root for root in self.max_steps}
         for layer in sorted(layers, key=lambda layer: not isinstance(layer, Layer)):
             names[layer.name] = free(self._stems[layer.name], names.values())
         return names

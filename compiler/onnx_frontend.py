@@ -9,6 +9,7 @@ from .network import Network
 from .onnx_file import array_of, import_onnx, read_model
 from .onnx_interpreter import follow
 from .onnx_values import Given
+from .steps import Steps
 from .tensors import Size
 
 __all__ = ["from_onnx"]
@@ -19,7 +20,7 @@ FLOATS, INTEGERS = (1, 11), (6, 7)  # float, double; int32, int64
 def from_onnx(
     path: str | PathLike[str],
     output: str | None = None,
-    max_steps: int | None = None,
+    max_steps: Steps = None,
     *,
     input: str | None = None,
 ) -> Network:

@@ -14,6 +14,7 @@ from .onnx_file import array_of, attributes_of, name_of
 from .onnx_node import Node
 from .onnx_operations import OPERATIONS
 from .onnx_values import Value
+from .steps import Steps, steps_of
 from .tensors import Probabilities, Size, Stream
 from .wiring import INPUT
 
@@ -25,7 +26,7 @@ def follow(
     constants: dict[str, Value],
     source: tuple[str, tuple[str, ...], tuple[Size, ...]],
     output: str,
-    max_steps: int | None,
+    max_steps: Steps,
 ) -> Network:
     """The network that the nodes make of the input.
 
@@ -54,8 +55,8 @@ def follow(
     values: dict[str, Any] = {**constants, "": None}
     values[name] = Stream((INPUT,), axes, sizes)
     time = sizes[axes.index("time")]
-    steps = max_steps or (time if isinstance(time, int) else None)
-    builder = Builder(steps)
+    steps = steps_of(max_steps, [INPUT])[INPUT] or (time if isinstance(time, int) else None)
+    builder = Builder({INPUT: steps})
     room = MAX_ELEMENTS
     for node in nodes:
         stem = node.name or node.op_type.lower()

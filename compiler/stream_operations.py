@@ -8,7 +8,8 @@ import numpy as np
 from .axes import PLANES, AxisOrderError, axes_text
 from .network import ArgMax, Embedding, Layer, Pool, Window
 from .stream_context import Context
-from .tensors import Size, Stream
+from .tensors import Size, Stream, time_of
+from .wiring import Length
 
 __all__ = ["arg_max", "convolve", "directions", "embed", "multiply", "pool"]
 
@@ -83,17 +84,18 @@ def convolve(
         )
         source = context.builder.add(window)
         length = context.builder.length(source)
-        stream = stream.with_axis(2, "time", _steps(stream.sizes[2], window, length.windows))
+        stream = stream.with_axis(2, "time", _steps(stream.sizes[2], window, length))
     weights = kernel.transpose(0, 2, 1).reshape(outputs, taps * inputs)
     name = context.builder.linear(context.stem, source, weights, bias)
     return stream.with_features(name, outputs)
 
 
-def _steps(before: Size, window: Window, windows: Sequence[tuple[int, int]]) -> Size:
+def _steps(before: Size, window: Window, length: Length) -> Size:
     """Timesteps behind a window; equal names of lengths that are not known are equal lengths."""
     if isinstance(before, int):
         return (before - window.lost - 1) // window.stride + 1
-    return "time" + "".join(f"-{lost + 1}//{stride}+1" for lost, stride in windows)
+    windows = (f"-{lost + 1}//{stride}+1" for lost, stride in length.windows)
+    return time_of(length.root) + "".join(windows)
 
 
 def pool(context: Context, stream: Stream, axis: int, function: str, keep: bool) -> Stream:

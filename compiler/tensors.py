@@ -6,11 +6,17 @@ from math import prod
 
 from .axes import FRAME, PLANES, AxisOrderError, axes_text
 from .errors import UnsupportedError
+from .wiring import INPUT
 
-__all__ = ["Probabilities", "Size", "Stream"]
+__all__ = ["Probabilities", "Size", "Stream", "time_of"]
 
 Size = int | str
 """Length of an axis: a number, or a name where the model leaves it open."""
+
+
+def time_of(root: str) -> str:
+    """How many timesteps an input has, where the model leaves that open."""
+    return "time" if root == INPUT else f"time of the {root}"
 
 
 @dataclass(frozen=True)

@@ -97,16 +97,17 @@ def attend(
 ) -> Stream:
     """Attention of streams of queries, keys and values."""
     builder = context.builder
-    if builder.max_steps is None:
+    (query,), (key,), (value,) = (stream.parts for stream in streams)
+    steps = builder.steps(key)
+    if steps is None:
         raise context.refusal(
             "keeps a sequence and needs the timesteps of the longest", "max_steps that is given"
         )
-    (query,), (key,), (value,) = (stream.parts for stream in streams)
     layer = Attention(
         context.fresh(),
         form,
         causal,
-        builder.length(key).of(builder.max_steps),
+        steps,
         scale=scale,
         energies=energies,
         sources=(query, key, value),

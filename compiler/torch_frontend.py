@@ -1,10 +1,9 @@
 """From torch modules to networks: the module's forward is traced and its tensors followed."""
 
-import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from itertools import product
 
 from torch import fx, nn
 from torch.nn.parameter import is_lazy
@@ -12,8 +11,11 @@ from torch.nn.parameter import is_lazy
 from .axes import BATCH_FIRST, FRAME, TIME_FIRST, AxisOrderError
 from .errors import UnsupportedError
 from .network import Network
+from .steps import Steps, steps_of
+from .torch_arguments import argument_names, root_of, sequences_of
 from .torch_interpreter import SUPPORTED, Followed, Interpreter, is_plain, path_of
 from .torch_modules import modules
+from .wiring import INPUT, MEMORY, sources_of
 
 __all__ = ["ORDERS", "Traced", "from_torch", "trace_module"]
 
@@ -29,7 +31,7 @@ ORDERS = (
 """Axes that a module's input may have, the usual ones first; indices have no features."""
 
 
-def from_torch(module: nn.Module, max_steps: int | None = None) -> Network:
+def from_torch(module: nn.Module, max_steps: Steps = None) -> Network:
     """The network that a torch module computes at inference.
 
     Layers are called ``<module path>.<index>`` for recurrent modules, with ``.forward`` and
@@ -49,12 +51,16 @@ def from_torch(module: nn.Module, max_steps: int | None = None) -> Network:
     Parameters
     ----------
     module : torch.nn.Module
-        Its forward takes one tensor and returns one: a sequence, or one vector for each. What
-        it takes besides, up to two tensors, are initial states of its recurrent modules, or pairs
+        Its forward takes one tensor and returns one: a sequence, or one vector for each. It may
+        take a second sequence, of other timesteps, that attention gets its keys and values from:
+        the network's memory. Which of both is the input does not depend on their order or names:
+        it is the one that asks, and that the output follows. What forward takes besides, up to
+        two tensors, are initial states of its recurrent modules, or pairs
         of them: whoever runs the network gives states to its layers, or they are zero. Constants
         and parameters that they start from become part of the network. It is not changed.
-    max_steps : int, optional
-        Timesteps of the longest sequence. Modules that walk a sequence from its end need it: the
+    max_steps : int or mapping of str to int, optional
+        Timesteps of the longest sequence, or by name those of ``input`` and ``memory``. Modules
+        that walk a sequence from its end, or attend to it, need it: the
         hardware has room for so many, and longer sequences are refused.
 
     Raises
@@ -69,41 +75,83 @@ def from_torch(module: nn.Module, max_steps: int | None = None) -> Network:
 
 @dataclass(frozen=True)
 class Traced:
-    """A module's network, the axes of its own input and output, and how many states it takes."""
+    """A module's network, and how the module itself takes and gives what the network does.
+
+    Parameters
+    ----------
+    network : Network
+        What it computes.
+    arguments : mapping of str to str
+        By input of the network: the module's argument, in the order of the arguments.
+    axes : mapping of str to tuple of str
+        By input of the network: the axes of that argument.
+    output_axes : tuple of str
+        Axes of the output.
+    states : int
+        How many initial states the module takes besides.
+    """
 
     network: Network
-    input_axes: tuple[str, ...]
+    arguments: Mapping[str, str]
+    axes: Mapping[str, tuple[str, ...]]
     output_axes: tuple[str, ...]
     states: int = 0
 
 
-def trace_module(module: nn.Module, max_steps: int | None = None) -> Traced:
-    """What :func:`from_torch` gives, with the axes that the module itself works on."""
+def trace_module(module: nn.Module, max_steps: Steps = None) -> Traced:
+    """What :func:`from_torch` gives, with the arguments and axes that the module itself has."""
     if not isinstance(module, nn.Module):
         raise TypeError(f"Module must be a torch.nn.Module, not {module!r}")
-    states = _count_states(module)
-    root = _ROOTS[states](module)
+    root = root_of(module)
     with _evaluation_mode(module):
         _check_parts(root)
         graph = _trace(root)
-    inputs = [node for node in graph.nodes if node.op == "placeholder"]
-    if not all(node.users for node in inputs[1:]):
-        raise _takes_too_much(module)
-    found, axes = _follow(graph, root, max_steps)
+    sequences = sequences_of(graph, root)
+    names = argument_names(module)
+    inputs = dict(zip(sequences, (INPUT, MEMORY), strict=False))
+    found, axes = _follow(graph, root, inputs, max_steps)
+    if found.root != INPUT:  # the output follows what comes second
+        inputs = dict(zip(sequences, (MEMORY, INPUT), strict=True))
+        found, axes = _follow(graph, root, inputs, max_steps)
+    arguments = {name: names[place] for place, name in inputs.items()}
+    _check_inputs(module, found.network, arguments)
     found.network.check()
-    return Traced(found.network, axes, found.axes, states)
+    states = sum(node.op == "placeholder" for node in graph.nodes) - len(sequences)
+    return Traced(found.network, arguments, axes, found.axes, states)
+
+
+def _check_inputs(module: nn.Module, network: Network, arguments: Mapping[str, str]) -> None:
+    """The output depends on each input, and what is called a memory is one."""
+    if MEMORY not in arguments:
+        return
+    subject = f"Forward of {type(module).__name__}"
+    read = {source for sources in sources_of(network.layers).values() for source in sources}
+    for root, argument in arguments.items():
+        if root not in read:
+            raise UnsupportedError(
+                f"{subject} returns what does not depend on {argument}; supported is attention of "
+                f"what follows the input to what follows the memory"
+            )
+    if arguments[INPUT] == MEMORY:
+        raise UnsupportedError(
+            f"{subject} returns what attends to {arguments[MEMORY]} with queries of {MEMORY}; "
+            f"supported are keys and values of {MEMORY}, or another name"
+        )
 
 
 def _follow(
-    graph: fx.Graph, root: nn.Module, max_steps: int | None
-) -> tuple[Followed, tuple[str, ...]]:
-    """The trace with the first order of axes that it can be followed with.
+    graph: fx.Graph, root: nn.Module, inputs: Mapping[int, str], max_steps: Steps
+) -> tuple[Followed, dict[str, tuple[str, ...]]]:
+    """The trace with the first orders of axes that it can be followed with.
 
-    If there is none, the error is that of the order that led furthest.
+    ``inputs`` are those of the network by the place of the argument. If there is no such order,
+    the error is that of the one that led furthest.
     """
     furthest: tuple[int, AxisOrderError] | None = None
-    for axes in ORDERS:
-        interpreter = Interpreter(root, axes, max_steps)
+    steps = steps_of(max_steps, inputs.values())
+    for orders in product(ORDERS, repeat=len(inputs)):
+        axes = dict(zip(inputs.values(), orders, strict=True))
+        interpreter = Interpreter(root, axes, inputs, steps)
         try:
             return interpreter.run(graph), axes
         except AxisOrderError as error:
@@ -113,53 +161,10 @@ def _follow(
     raise furthest[1]
 
 
-class _Root(nn.Module):
-    """Calls the user's module, so that arguments with defaults take them."""
-
-    def __init__(self, module: nn.Module):
-        super().__init__()
-        self.module = module
-
-    def forward(self, x: Any) -> Any:
-        return self.module(x)
-
-
-class _RootWithState(_Root):
-    def forward(self, x: Any, state: Any) -> Any:  # type: ignore[override]
-        return self.module(x, state)
-
-
-class _RootWithStates(_Root):
-    def forward(self, x: Any, first: Any, second: Any) -> Any:  # type: ignore[override]
-        return self.module(x, first, second)
-
-
-_ROOTS = (_Root, _RootWithState, _RootWithStates)
-
-
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         plain = is_plain(m, *modules())
         return plain or super().is_leaf_module(m, module_qualified_name)
-
-
-def _count_states(module: nn.Module) -> int:
-    """How many initial states a module's forward takes beside its input."""
-    signature = inspect.signature(module.forward)
-    for count in range(len(_ROOTS)):
-        try:
-            signature.bind(None, *[None] * count)
-        except TypeError:
-            continue
-        return count
-    raise _takes_too_much(module)
-
-
-def _takes_too_much(module: nn.Module) -> UnsupportedError:
-    return UnsupportedError(
-        f"Forward of {type(module).__name__} takes {inspect.signature(module.forward)}; supported "
-        f"is one tensor, and up to two initial states"
-    )
 
 
 def _check_parts(root: nn.Module) -> None:
@@ -199,12 +204,12 @@ def _evaluation_mode(module: nn.Module) -> Iterator[None]:
             vars(part).update(attributes)
 
 
-def _trace(root: _Root) -> fx.Graph:
+def _trace(root: nn.Module) -> fx.Graph:
     try:
         return _Tracer().trace(root)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        name = type(root.get_submodule("module")).__name__
         raise UnsupportedError(
-            f"Forward of {type(root.module).__name__} cannot be traced ({reason}); supported are "
-            f"{SUPPORTED}"
+            f"Forward of {name} cannot be traced ({reason}); supported are {SUPPORTED}"
         ) from error

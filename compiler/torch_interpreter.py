@@ -14,21 +14,20 @@ from .errors import UnsupportedError
 from .network import Network
 from .stream_context import Context
 from .stream_operations import multiply
-from .tensors import Stream
+from .tensors import Stream, time_of
 from .torch_arrays import as_array
 from .torch_functions import FUNCTIONS, HANDLERS, INPLACE
 from .torch_modules import IDENTITIES, Handler, modules
 from .torch_states import GivenState
 from .torch_values import Recurrence, as_stream
-from .wiring import INPUT
 
 __all__ = ["SUPPORTED", "Followed", "Interpreter", "is_plain", "path_of"]
 
 SUPPORTED = (
     "nn.RNN, nn.LSTM, nn.GRU, those of deltaloom.nn, nn.Linear, nn.Conv1d, nn.Embedding, "
     "nn.BatchNorm1d, nn.LayerNorm, nn.Flatten, nn.Sequential, nn.Dropout, nn.Identity, "
-    "activations that are functions of an element, sums, factors, torch.cat, mean and max over "
-    "time, the last timestep, and argmax"
+    "scaled_dot_product_attention, activations that are functions of an element, sums, factors, "
+    "torch.cat, mean and max over time, the last timestep, and argmax"
 )
 
 
@@ -60,10 +59,11 @@ def path_of(target: str, module: nn.Module) -> str:
 
 
 class Followed:
-    """What a traced module computes: the network, and the axes of its output."""
+    """What a traced module computes: the network, the input that the output follows, its axes."""
 
-    def __init__(self, network: Network, axes: tuple[str, ...]):
+    def __init__(self, network: Network, root: str, axes: tuple[str, ...]):
         self.network = network
+        self.root = root
         self.axes = axes
 
 
@@ -74,15 +74,24 @@ class Interpreter:
     ----------
     root : torch.nn.Module
         Holds the parameters; its one child ``module`` is the user's.
-    axes : tuple of str
-        Axes of the input, in order.
-    max_steps : int or None
-        Timesteps of the longest sequence.
+    axes : mapping of str to tuple of str
+        By input: the axes of its tensor, in order.
+    places : mapping of int to str
+        By place among the root's arguments: the input that it is. The others are states.
+    max_steps : mapping of str to int or None
+        By input: timesteps of the longest sequence.
     """
 
-    def __init__(self, root: nn.Module, axes: tuple[str, ...], max_steps: int | None):
+    def __init__(
+        self,
+        root: nn.Module,
+        axes: Mapping[str, tuple[str, ...]],
+        places: Mapping[int, str],
+        max_steps: Mapping[str, int | None],
+    ):
         self.root = root
         self.axes = axes
+        self.places = places
         self.builder = Builder(max_steps)
         self.modules: Mapping[type[nn.Module], Handler] = modules()
         self.names: dict[int, str] = {}
@@ -106,9 +115,7 @@ class Interpreter:
             kwargs = fx.map_arg(node.kwargs, values.__getitem__)
             match node.op:
                 case "placeholder":
-                    first = not values
-                    stream = Stream((INPUT,), self.axes, self.axes)
-                    values[node] = stream if first else GivenState()
+                    values[node] = self._argument(len(values))
                 case "get_attr":
                     values[node] = operator.attrgetter(str(node.target))(self.root)
                     self.names[id(values[node])] = str(node.target)
@@ -119,6 +126,14 @@ class Interpreter:
                 case "output":
                     return self._output(args[0])
         raise AssertionError("a traced graph has an output")
+
+    def _argument(self, place: int) -> Stream | GivenState:
+        root = self.places.get(place)
+        if root is None:
+            return GivenState()
+        axes = self.axes[root]
+        sizes = tuple(time_of(root) if axis == "time" else axis for axis in axes)
+        return Stream((root,), axes, sizes)
 
     def _output(self, value: Any) -> Followed:
         user = self.root.get_submodule("module")
@@ -131,7 +146,9 @@ class Interpreter:
                 f"sequence, or one vector for each"
             )
         stream = as_stream(value, f"Output of {name}")
-        order = [axis for axis in self.axes if axis in ("batch", "time")]
+        root = self.builder.length(stream.parts[0]).root
+        given = self.axes[root]
+        order = [axis for axis in given if axis in ("batch", "time")]
         found = [axis for axis in stream.axes if axis in ("batch", "time")]
         rest = tuple(axis for axis in stream.axes if axis not in ("batch", "time"))
         if rest == (PLANES,):
@@ -142,11 +159,13 @@ class Interpreter:
         if found not in (order, ["batch"]) or rest not in ((), ("features",), FRAME):
             raise AxisOrderError(
                 f"Output of {name} has axes {axes_text(stream.axes)} where its input has "
-                f"{axes_text(self.axes)}; supported is the same order of batch and time"
+                f"{axes_text(given)}; supported is the same order of batch and time"
             )
-        if stream.parts == (INPUT,):
-            raise UnsupportedError(f"Output of {name} must be computed; it is the input itself")
-        return Followed(self.builder.network(stream.parts[0]), stream.axes)
+        if stream.parts[0] in self.axes:
+            raise UnsupportedError(
+                f"Output of {name} must be computed; it is the {stream.parts[0]} itself"
+            )
+        return Followed(self.builder.network(stream.parts[0]), root, stream.axes)
 
     def _module(self, node: fx.Node, args: Any, kwargs: dict[str, Any]) -> Any:
         module = self.root.get_submodule(str(node.target))

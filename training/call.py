@@ -22,6 +22,7 @@ from ..compiler.nn import ConvLSTM
 from ..compiler.torch_frontend import Traced
 from ..compiler.torch_interpreter import is_plain
 from ..compiler.torch_layers import RECURRENT
+from ..compiler.wiring import INPUT
 
 __all__ = ["Arguments", "Call", "as_frames", "call_of", "read_arguments", "shape_output"]
 
@@ -82,7 +83,7 @@ def call_of(module: nn.Module, traced: Traced) -> Call:
     """How a torch module is called that was traced."""
     axes, output_axes = (
         tuple("features" if axis == FRAME[0] else axis for axis in axes if axis not in FRAME[1:])
-        for axes in (traced.input_axes, traced.output_axes)
+        for axes in (traced.axes[INPUT], traced.output_axes)
     )
     grids = grids_of(traced)
     argument = next(iter(signature(module.forward).parameters))
@@ -109,7 +110,7 @@ def grids_of(traced: Traced) -> tuple[tuple[int, int] | None, tuple[int, int] | 
         for path in affine.paths[:1]
         if path.convolution is not None
     ]
-    taken = convolutions[0].grid if FRAME[0] in traced.input_axes else None
+    taken = convolutions[0].grid if FRAME[0] in traced.axes[INPUT] else None
     given = convolutions[-1].outputs if FRAME[0] in traced.output_axes else None
     return taken, given
 

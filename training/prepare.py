@@ -11,6 +11,7 @@ from ..compiler.network import Network
 from ..compiler.quantize import make_plan
 from ..compiler.recipe import Recipe
 from ..compiler.recipe_values import COMPENSATED
+from ..compiler.steps import Steps
 from ..compiler.torch_frontend import trace_module
 from .call import Call, call_of
 from .prepared import Prepared
@@ -24,7 +25,7 @@ def prepare_network(
     calibration: Any,
     *,
     learn_ranges: bool = False,
-    max_steps: int | None = None,
+    max_steps: Steps = None,
 ) -> Prepared:
     """A module to train, that starts with the model's weights.
 
@@ -40,8 +41,8 @@ def prepare_network(
         (time, features).
     learn_ranges : bool
         Whether ranges are trained too.
-    max_steps : int, optional
-        Timesteps of the longest sequence; of a module alone.
+    max_steps : int or mapping of str to int, optional
+        Timesteps of the longest sequence, of all inputs or by name; of a module alone.
     """
     if recipe.rounding == COMPENSATED:
         raise UnsupportedError(
@@ -55,6 +56,7 @@ def prepare_network(
         raise DeltaloomError("Model must be in float; this one is prepared already")
     traced = trace_module(model, max_steps)
     network = traced.network
+    refuse_memory(network.inputs, "Training")
     kept = next((layer.name for layer in network.computing if layer.steps), None)
     if kept is not None:
         raise UnsupportedError(

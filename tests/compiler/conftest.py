@@ -55,7 +55,7 @@ def check_torch():
         if entries:
             x = rng.integers(0, entries, (batch, time, 1))
         names = ("batch", "time", "features")
-        order = [names.index(axis) for axis in traced.input_axes]
+        order = [names.index(axis) for axis in traced.axes["input"]]
         given = torch.tensor(x[..., 0] if entries else x)
         with torch.no_grad():
             wanted = module(given.permute(order))

@@ -638,8 +638,8 @@ class TwoInputs(Model):
 def test_refuses_several_inputs():
     with pytest.raises(
         UnsupportedError,
-        match=r"^Forward of TwoInputs takes \(x, lengths\); supported is one tensor, and up to two "
-        r"initial states$",
+        match=r"^Forward of TwoInputs takes \(x, lengths\); supported is one tensor, a memory that "
+        r"it attends to, and up to two initial states$",
     ):
         from_torch(TwoInputs(None))
 

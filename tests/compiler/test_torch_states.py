@@ -120,5 +120,5 @@ def test_more_inputs_are_refused():
         def forward(self, x, h, c, mask):
             return x
 
-    with pytest.raises(UnsupportedError, match="supported is one tensor, and up to two initial"):
+    with pytest.raises(UnsupportedError, match="supported is one tensor, a memory that it"):
         from_torch(Many())
