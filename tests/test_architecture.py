@@ -109,7 +109,7 @@ def test_torch_is_imported_only_where_it_is_needed():
         "import deltaloom.design, deltaloom.model, deltaloom.sim.cxxrtl, deltaloom.sim.verilator\n"
         "assert 'torch' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT.parent)
+    subprocess.run([sys.executable, "-P", "-c", script], check=True)
 
 
 def test_every_package_is_shipped():
