@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .compiler.errors import DeltaloomError, ToolMissingError
+from .compiler.written_aside import written_aside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -151,17 +150,10 @@ def draw(path: str | PathLike[str], *panels: Panel) -> Path:
         for panel, axes in zip(panels, np.ravel(figure.subplots(1, len(panels))), strict=True):
             axes.set(title=panel.title, xlabel=panel.x_label, ylabel=panel.y_label)
             draw_panel(panel, axes)
-        aside = target.with_name(f".{os.getpid()}.part.{target.name}")
         dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-        try:
+        with written_aside(target, "Picture") as aside:
             target.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(aside, metadata=dated.get(target.suffix))
-            os.replace(aside, target)
-        except OSError as error:
-            raise DeltaloomError(f"Picture {target} must be writable: {error.strerror}") from error
-        finally:
-            with suppress(OSError):
-                aside.unlink()
     return target
 
 

@@ -17,6 +17,7 @@ from .boards.report import Report
 from .compiler.attention_schedule import AttentionSchedule
 from .compiler.errors import DeltaloomError, ModelFileError
 from .compiler.schedule import LayerSchedule
+from .compiler.written_aside import written_aside
 from .model import load
 from .sim import result, testbench
 from .sim.experiment import Experiment
@@ -169,9 +170,8 @@ def write_testbench(design: Design, folder: Path) -> None:
 def keep_report(design: Design, report: Report, folder: Path) -> None:
     """Write down what a build said, and of which design."""
     found = {"verilog_sha256": verilog_digest(design), **report.to_dict()}
-    aside = folder / f".{REPORT}.{os.getpid()}"
-    aside.write_text(json.dumps(found, indent=1) + "\n")
-    aside.replace(folder / REPORT)
+    with written_aside(folder / REPORT, "Report") as aside:
+        aside.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def last_report(design: Design, folder: Path) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deltaloom.compiler.written_aside import written_aside
+
 __all__ = ["RESULTS", "Figure", "load", "machine", "save", "table", "tools"]
 
 RESULTS = Path(__file__).parent / "results"
@@ -49,9 +51,8 @@ def save(name: str, result: dict[str, Any], folder: Path = RESULTS) -> None:
     """Write a result with the versions of the tools that made it."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"tools": tools(), **result}, indent=1)
-    aside = folder / f".{name}.{os.getpid()}"
-    aside.write_text(text + "\n")
-    aside.replace(folder / f"{name}.json")
+    with written_aside(folder / f"{name}.json", "Result") as aside:
+        aside.write_text(text + "\n")
 
 
 def load(name: str, folder: Path = RESULTS) -> dict[str, Any] | None:

@@ -1,15 +1,13 @@
 """Arrays that the command line reads and writes: ``.npz`` files, of which nothing is unpickled."""
 
-import os
 import zipfile
 import zlib
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..compiler.errors import DeltaloomError
+from ..compiler.written_aside import written_aside
 from ..search.losses import ErrorRate, SquaredError
 from ..sim.result import Run
 
@@ -113,17 +111,8 @@ def write_outputs(path: str, run: Run) -> None:
                 place[: len(sequence)] = sequence
         else:
             arrays[name] = values
-    target = Path(path)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with open(aside, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        os.replace(aside, target)
-    except OSError as error:
-        raise DeltaloomError(f"Output {path} must be writable: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            aside.unlink()
+    with written_aside(path, "Output") as aside, open(aside, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def _arrays(path: str, wanted: tuple[str, ...] | None) -> dict[str, np.ndarray]:

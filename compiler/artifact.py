@@ -9,17 +9,15 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from .attention_structure import energies_name
 from .checks import check_network
-from .errors import DeltaloomError, ModelFileError
+from .errors import ModelFileError
 from .fixed import width_for
 from .integer import IntegerLayer, IntegerNetwork
 from .integer_attention import IntegerAttention
@@ -27,6 +25,7 @@ from .packing import NATIVE, pack, packed_bytes, unpack
 from .plain_values import integer, mapping, record, sequence
 from .rebuild import rebuild
 from .structure import Tensors, describe, encoding_of, paths_of, tensors_of
+from .written_aside import written_aside
 
 __all__ = ["ModelBytes", "load", "model_bytes", "save"]
 
@@ -57,17 +56,8 @@ class ModelBytes:
 def save(network: IntegerNetwork, path: str | PathLike[str]) -> None:
     """Write a model file; the same network gives the same bytes. It appears whole or not at all."""
     data = encode(network)
-    target = Path(path)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with open(aside, "wb") as file:
-            file.write(data)
-        os.replace(aside, target)
-    except OSError as error:
-        raise DeltaloomError(f"Model file {target} must be writable: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            aside.unlink()
+    with written_aside(path, "Model file") as aside:
+        aside.write_bytes(data)
 
 
 def load(path: str | PathLike[str]) -> IntegerNetwork:

@@ -1,16 +1,14 @@
 """Recipes as TOML files."""
 
 import json
-import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from .errors import DeltaloomError
+from .written_aside import written_aside
 
 __all__ = ["read_recipe", "write_recipe"]
 
@@ -43,16 +41,8 @@ def read_recipe(path: str | PathLike[str], known: Sequence[str]) -> dict[str, An
 
 def write_recipe(values: Mapping[str, Any], path: str | PathLike[str]) -> None:
     """Write strings, numbers and mappings of them; the file appears whole or not at all."""
-    target = Path(path)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with written_aside(path, "Recipe") as aside:
         aside.write_text("\n".join(_lines(values, ())) + "\n", encoding="utf-8")
-        os.replace(aside, target)
-    except OSError as error:
-        raise DeltaloomError(f"Recipe {path} must be writable: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            aside.unlink()
 
 
 def _lines(values: Mapping[str, Any], place: tuple[str, ...]) -> Iterator[str]:

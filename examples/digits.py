@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from torch import nn
 
 import deltaloom as dl
 from deltaloom.bench.data import Clips, SpokenDigits, spoken_digits
+from deltaloom.compiler.written_aside import written_aside
 
 __all__ = ["CELLS", "DigitClassifier", "Training", "accuracy", "load", "train"]
 
@@ -89,9 +89,8 @@ def train(data: SpokenDigits, training: Training | None = None) -> DigitClassifi
         finally:
             torch.set_num_threads(threads)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    safetensors.torch.save_model(model, str(part))
-    os.replace(part, path)
+    with written_aside(path, "Trained model") as aside:
+        safetensors.torch.save_model(model, str(aside))
     return model.eval()
 
 

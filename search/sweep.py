@@ -1,9 +1,7 @@
 """Widths of weights and activations against the memory they take and the loss they cost."""
 
 import json
-import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -16,6 +14,7 @@ from ..compiler.artifact import ModelBytes, model_bytes
 from ..compiler.errors import DeltaloomError
 from ..compiler.recipe import Recipe
 from ..compiler.recipe_values import check_encoding, check_integers
+from ..compiler.written_aside import written_aside
 from .front import pareto_front
 from .progress import Say, counted
 from .sensitivity import finite, in_columns, shown
@@ -169,16 +168,9 @@ class Sweep:
         """Write ``sweep.json`` and ``sweep.svg``; each appears whole or not at all."""
         place = Path(folder)
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
-        aside = place / f".{JSON}.{os.getpid()}.part"
-        try:
+        with written_aside(place / JSON, "Sweep") as aside:
             place.mkdir(parents=True, exist_ok=True)
             aside.write_text(text)
-            os.replace(aside, place / JSON)
-        except OSError as error:
-            raise DeltaloomError(f"Folder {place} must be writable: {error.strerror}") from error
-        finally:
-            with suppress(OSError):
-                aside.unlink()
         return [place / JSON, self.draw(place / PICTURE)]
 
 

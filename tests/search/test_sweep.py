@@ -116,7 +116,7 @@ def test_is_saved_whole(case, tmp_path):
 def test_refuses_a_folder_that_is_a_file(case, tmp_path):
     found = Sweep((point(2, 1.0, 10),), 1.0)
     (tmp_path / "file").write_text("")
-    with pytest.raises(DeltaloomError, match=r"^Folder .*file must be writable: "):
+    with pytest.raises(DeltaloomError, match=r"^Sweep .*sweep.json must be writable: "):
         found.save(tmp_path / "file")
 
 
