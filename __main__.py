@@ -43,11 +43,11 @@ def generate(options: argparse.Namespace, progress: Progress) -> Answer:
 
 def simulate(options: argparse.Namespace, progress: Progress) -> Answer:
     """Simulate a design cycle by cycle, and hold it to its model."""
-    x = read_sequences(options.input)
+    x, memory = read_sequences(options.input)
     design = open_design(options.folder)
     states = read_states(options.states) if options.states else None
     run = design.simulate(
-        x, options.simulator, states=states, vcd=options.vcd, progress=progress.say
+        x, options.simulator, memory=memory, states=states, vcd=options.vcd, progress=progress.say
     )
     if options.output:
         write_outputs(options.output, run)
@@ -102,9 +102,10 @@ def boards(options: argparse.Namespace, progress: Progress) -> Answer:
 def evaluate(options: argparse.Namespace, progress: Progress) -> Answer:
     """Measure the accuracy of a quantized model on labelled data, and what it skips."""
     model = load(options.model)
-    x, labels = read_labelled(options.data)
-    accuracy = model.accuracy(x, labels)
-    activity = model.activity(x, DEFAULT_LANES if options.lanes is None else options.lanes)
+    x, labels, memory = read_labelled(options.data)
+    accuracy = model.accuracy(x, labels, memory=memory)
+    lanes = DEFAULT_LANES if options.lanes is None else options.lanes
+    activity = model.activity(x, lanes, memory=memory)
     data = {
         "sequences": len(x),
         "accuracy": accuracy,

@@ -10,11 +10,13 @@ import numpy as np
 
 from .compiler.artifact import model_bytes
 from .compiler.errors import DeltaloomError
-from .compiler.evaluate import as_sequences
+from .compiler.evaluate import as_pairs
 from .compiler.integer import IntegerNetwork
 from .compiler.recipe import Recipe
 from .compiler.schedule import DEFAULT_LANES, Schedule, schedule
 from .compiler.states import LoadedStates
+from .compiler.steps import Steps
+from .compiler.wiring import INPUT, MEMORY
 from .model import QuantizedModel
 from .quantization import recipe_or_default
 from .search.candidates import Frozen, Quantized
@@ -31,6 +33,9 @@ from .sim.shared_runs import SharedRuns
 
 __all__ = ["explore"]
 
+Inputs = Mapping[str, Sequence[np.ndarray]]
+"""Float sequences by input."""
+
 CYCLE_STEPS = 1000
 """Timesteps, or a sequence more, that the cycles of a point are counted over."""
 
@@ -42,12 +47,14 @@ class Candidate(QuantizedModel):
         super().__init__(network)
         self._runs = runs
         self.layers: dict[str, LayerActivity] = {}
-        self.inputs: list[np.ndarray] = []
+        self.inputs: dict[str, list[np.ndarray]] = {name: [] for name in network.inputs}
 
     def quantize_input(self, x: Any, memory: Any = None) -> list[np.ndarray]:
-        """As of any quantized model; the first sequences are noted."""
-        if sum(map(len, self.inputs)) < CYCLE_STEPS:
-            self.inputs.extend(as_sequences(x, self.network.input_size))
+        """As of any quantized model; the first sequences, or pairs of them, are noted."""
+        if steps_of(self.inputs).sum() < CYCLE_STEPS:
+            sizes = {name: taken.size for name, taken in self.network.inputs.items()}
+            for name, sequences in as_pairs(sizes, x, memory).items():
+                self.inputs[name].extend(sequences)
         return super().quantize_input(x, memory)
 
     def _golden(self, sequences: list[np.ndarray], states: LoadedStates | None) -> golden.GoldenRun:
@@ -67,8 +74,9 @@ def explore(
     reference: float | None = None,
     thresholds: Mapping[str, Sequence[int]] | None = None,
     widths: Mapping[str, Sequence[Width]] | None = None,
+    memory: Any = None,
     states: Any = None,
-    max_steps: int | None = None,
+    max_steps: Steps = None,
     lanes: int | Mapping[str, int] = DEFAULT_LANES,
     budget: int = 500,
     progress: Callable[[str], None] | None = None,
@@ -108,9 +116,11 @@ def explore(
         widths, a path may be skipped to 16 bits (``{"*": ["int16"]}``), or layers searched for
         few bits as MOHAQ does (``{"*": ["int4", ("int4", "int8")]}``); bytes are a third
         objective then.
+    memory : array or list of arrays, optional
+        As :func:`~deltaloom.quantize` takes it, of the calibration.
     states : mapping of str to mapping of str to array, optional
         As :func:`~deltaloom.quantize` takes it: what the calibration's sequences start from.
-    max_steps : int, optional
+    max_steps : int or mapping of str to int, optional
         As :func:`~deltaloom.quantize` takes it.
     lanes : int or mapping of str to int
         As :func:`~deltaloom.generate` takes them, for weight accesses and cycles.
@@ -126,7 +136,7 @@ def explore(
         raise DeltaloomError(f"Parameter max_loss must not be negative, not {max_loss!r}")
     if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
         raise DeltaloomError(f"Budget must be a positive integer, not {budget!r}")
-    space = Space(model, calibration, recipe, states, max_steps, thresholds, widths)
+    space = Space(model, calibration, recipe, memory, states, max_steps, thresholds, widths)
     folded = schedule(space.candidates.network, lanes)
     runs = SharedRuns(folded)
     measured: dict[Places, tuple[float, Candidate, int]] = {}
@@ -183,19 +193,20 @@ class Space:
         model: Any,
         calibration: Any,
         recipe: Recipe | None,
+        memory: Any,
         states: Any,
-        max_steps: int | None,
+        max_steps: Steps,
         thresholds: Mapping[str, Sequence[int]] | None,
         widths: Mapping[str, Sequence[Width]] | None,
     ):
         self.candidates: Frozen | Quantized
         self.recipe: Recipe | None
         if isinstance(model, QuantizedModel):
-            given = (calibration, recipe, states, max_steps, widths)
+            given = (calibration, recipe, memory, states, max_steps, widths)
             if any(argument is not None for argument in given):
                 raise DeltaloomError(
-                    "Model in integers must be explored without calibration, recipe, states, "
-                    "max_steps and widths: it has its own"
+                    "Model in integers must be explored without calibration, recipe, memory, "
+                    "states, max_steps and widths: it has its own"
                 )
             self.recipe = None
             self.candidates = Frozen(model.network)
@@ -211,7 +222,7 @@ class Space:
                     "Recipe max_loss must be left out for a search of thresholds, which has a "
                     "max_loss of its own"
                 )
-            self.trials = trials_of(model, calibration, None, states, max_steps)
+            self.trials = trials_of(model, calibration, None, states, max_steps, memory)
             self.candidates = Quantized(self.trials, self.recipe)
         self.dimensions = dimensions(self.candidates.network, thresholds, widths)
 
@@ -236,11 +247,11 @@ class Space:
         candidate: Candidate,
         stored: int,
         folded: Schedule | None = None,
-        inputs: Sequence[np.ndarray] = (),
+        inputs: Inputs | None = None,
     ) -> Point:
         """A point of the result; with its cycles if they are asked for."""
         model = QuantizedModel(candidate.network, self.recipe_of(places))
-        spent = None if folded is None else cycles_of(model, folded, inputs)
+        spent = None if folded is None or inputs is None else cycles_of(model, folded, inputs)
         return Point(
             error=error,
             thresholds=thresholds_of(self.dimensions, places),
@@ -251,16 +262,21 @@ class Space:
         )
 
 
-def cycles_of(model: QuantizedModel, folded: Schedule, inputs: Sequence[np.ndarray]) -> float:
-    """Cycles a timestep of the first sequences."""
-    lengths = np.cumsum([len(x) for x in inputs])
-    count = int(np.searchsorted(lengths, CYCLE_STEPS)) + 1
-    sequences = model.quantize_input(list(inputs[:count]))
+def steps_of(inputs: Inputs) -> np.ndarray:
+    """Timesteps of each sequence of the input."""
+    return np.array([len(sequence) for sequence in inputs[INPUT]], dtype=np.int64)
+
+
+def cycles_of(model: QuantizedModel, folded: Schedule, inputs: Inputs) -> float:
+    """Cycles a timestep of the first sequences, or pairs of them."""
+    count = int(np.searchsorted(np.cumsum(steps_of(inputs)), CYCLE_STEPS)) + 1
+    taken = {name: list(sequences[:count]) for name, sequences in inputs.items()}
+    sequences = model.quantize_input(taken[INPUT], taken.get(MEMORY))
     traces = golden.run(model.network, sequences, trace=True).traces
     same = schedule(model.network, {layer.layer.name: layer.lanes for layer in folded.layers})
     steps = [len(sequence) for sequence in sequences]
     delivered = cycles.predict(model.network, same, traces, steps).delivered
-    return (int(delivered[-1]) + 1) / sum(steps)
+    return (int(delivered[-1]) + 1) / sum(map(len, taken[INPUT]))
 
 
 def shares_of(candidate: Candidate) -> dict[str, float]:

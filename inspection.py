@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .compiler.errors import DeltaloomError
-from .compiler.evaluate import as_sequences, evaluate
-from .compiler.inputs import refuse_memory
+from .compiler.evaluate import as_pairs, evaluate
 from .compiler.integer import IntegerLayer, IntegerNetwork, Skip
 from .compiler.network import Network
 from .compiler.signal_noise import signal_to_noise
-from .compiler.wiring import INPUT
+from .compiler.wiring import INPUT, MEMORY
 from .model import QuantizedModel
 from .plots import Bars, Lines, Panel, Series, draw
 from .quantization import float_network, is_prepared
@@ -205,6 +204,7 @@ def inspect(
     model: torch.nn.Module | Network | str | PathLike[str] | None,
     x: Any,
     *,
+    memory: Any = None,
     progress: Callable[[str], None] | None = None,
 ) -> Inspection:
     """Say where a quantized model loses what a float one has.
@@ -218,6 +218,8 @@ def inspect(
         share of the loss is not seen.
     x : array or list of arrays
         Inputs, as both take them.
+    memory : array or list of arrays, optional
+        As ``x``, a sequence for each of its own: for a network with a memory.
     progress : callable, optional
         Takes a line of text for each step.
 
@@ -231,23 +233,25 @@ def inspect(
     if model is not None and is_prepared(model):
         raise DeltaloomError("Float model must be in float, not a module that was prepared")
     network = qmodel.network
-    refuse_memory(network.inputs, "Inspection")
-    sequences = [np.asarray(sequence) for sequence in as_sequences(x, network.input_size)]
-    real = None if model is None else float_network(model, x)
+    sizes = {name: taken.size for name, taken in network.inputs.items()}
+    given = {name: list(own) for name, own in as_pairs(sizes, x, memory).items()}
+    real = None if model is None else float_network(model, x, memory=memory)
     beside = reference_network(network, real)
     say = progress or (lambda text: None)
-    wanted = outputs_of(beside, sequences)
-    edges = measure_edges(network, beside, sequences, say)
+    wanted = outputs_of(beside, given)
+    edges = measure_edges(network, beside, given, say)
     parts = parts_of(network, weights=real is not None)
     found = []
     for number, part in enumerate(parts, 1):
         say(f"Part {number} of {len(parts)}: {part}")
-        changed = outputs_of(alone(beside, network, part), sequences)
+        changed = outputs_of(alone(beside, network, part), given)
         found.append(PartNoise(part, signal_to_noise(wanted, changed)))
-    rounded = [network.input_format.quantize(sequence) for sequence in sequences]
-    taken = [network.input_format.dequantize(sequence) for sequence in rounded]
-    ratio = signal_to_noise(wanted, outputs_of(beside, taken))
-    found.append(PartNoise(Part(INPUT, "", "operand", "x"), ratio))
+    for name, own in given.items():
+        format = network.formats[name]
+        taken = [format.dequantize(format.quantize(sequence)) for sequence in own]
+        ratio = signal_to_noise(wanted, outputs_of(beside, given | {name: taken}))
+        found.append(PartNoise(Part(name, "", "operand", "x"), ratio))
+    rounded = qmodel.quantize_input(given[INPUT], given.get(MEMORY))
     found += skipped(network, rounded)
     found.sort(key=lambda part: part.ratio)
     integers = golden.run(network, rounded).outputs
@@ -255,13 +259,17 @@ def inspect(
     return Inspection(FLOAT if real else OWN, whole, tuple(edges), tuple(found))
 
 
-def outputs_of(network: Network, sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
+def outputs_of(network: Network, given: Mapping[str, Sequence[np.ndarray]]) -> list[np.ndarray]:
     """Outputs of each sequence, (time, features)."""
-    return [np.atleast_2d(part) for part in evaluate(network, list(sequences))]
+    found = evaluate(network, given[INPUT], memory=given.get(MEMORY))
+    return [np.atleast_2d(part) for part in found]
 
 
 def skipped(network: IntegerNetwork, sequences: Sequence[np.ndarray]) -> list[PartNoise]:
-    """What skipping costs alone, by operand where it has thresholds; nothing where it is exact."""
+    """What skipping costs alone, by operand where it has thresholds; nothing where it is exact.
+
+    ``sequences`` are integers, in the order of the port.
+    """
     kept: list[tuple[Part, IntegerLayer]] = []
     for layer in network.computing:
         thetas = {name: theta for name, theta in layer.theta.items() if theta > 1}
@@ -279,7 +287,7 @@ def skipped(network: IntegerNetwork, sequences: Sequence[np.ndarray]) -> list[Pa
             else layer
             for layer in network.layers
         ]
-        found = golden.run(IntegerNetwork(tuple(layers)), sequences).outputs
+        found = golden.run(replace(network, layers=tuple(layers)), sequences).outputs
         return [network.output_format.dequantize(part) for part in found]
 
     wanted = run(None) if kept else []

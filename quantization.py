@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from .search.trials import Evaluate
     from .training.prepared import Prepared
 
-__all__ = ["float_network", "is_prepared", "prepare", "quantize", "recipe_or_default"]
+__all__ = [
+    "float_network",
+    "is_prepared",
+    "prepare",
+    "quantize",
+    "recipe_or_default",
+    "steps_given",
+]
 
 
 def quantize(
@@ -94,15 +101,10 @@ def quantize(
     if evaluate is None:
         integer = quantize_network(network, calibration, recipe, states, memory=memory)
         return QuantizedModel(integer, recipe)
-    if memory is not None:
-        raise UnsupportedError(
-            "Search for paths that stay at 16 bits is for networks with an input alone, "
-            "without memory"
-        )
     from .search.skipping import skip_paths
     from .search.trials import Trials
 
-    trials = Trials(network, calibration, evaluate, QuantizedModel, states)
+    trials = Trials(network, calibration, evaluate, QuantizedModel, states, memory)
     found, skipping = skip_paths(trials, recipe, progress)
     return QuantizedModel(found.network, found.recipe, skipping)
 
@@ -192,7 +194,7 @@ def _read(model: Any, max_steps: Steps) -> Any:
 def _steps(model: Any, calibration: Any, memory: Any, max_steps: Any) -> Steps:
     """Timesteps of the longest sequences; None for what is refused later on."""
     if max_steps is None:
-        return {INPUT: _longest(calibration), MEMORY: _longest(memory)}
+        return steps_given(calibration, memory)
     if isinstance(model, Network):
         raise DeltaloomError("max_steps must be left out for a Network, whose layers have it")
     named = isinstance(max_steps, Mapping)
@@ -203,6 +205,11 @@ def _steps(model: Any, calibration: Any, memory: Any, max_steps: Any) -> Steps:
         if type(steps) is not int or steps < 1:
             raise DeltaloomError(f"max_steps must be a positive integer, not {steps!r}")
     return max_steps
+
+
+def steps_given(x: Any, memory: Any = None) -> dict[str, int | None]:
+    """Timesteps of the longest sequences of data; None for what is no data."""
+    return {INPUT: _longest(x), MEMORY: _longest(memory)}
 
 
 def _longest(sequences: Any) -> int | None:

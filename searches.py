@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .compiler.errors import DeltaloomError
 from .compiler.network import Network
 from .compiler.recipe import Recipe
+from .compiler.steps import Steps
 from .model import QuantizedModel
 from .quantization import float_network, is_prepared, recipe_or_default
 from .search.sensitivity import Sensitivity, measure_sensitivity
@@ -27,8 +28,9 @@ def sensitivity(
     recipe: Recipe | None = None,
     evaluate: Evaluate | None = None,
     *,
+    memory: Any = None,
     states: Any = None,
-    max_steps: int | None = None,
+    max_steps: Steps = None,
     progress: Callable[[str], None] | None = None,
 ) -> Sensitivity:
     """What the quantization of each path costs when all others have 16 bits (Rezk et al. 2022).
@@ -38,7 +40,7 @@ def sensitivity(
 
     Parameters
     ----------
-    model, calibration, states, max_steps
+    model, calibration, memory, states, max_steps
         As :func:`~deltaloom.quantize` takes them; errors of outputs are measured on the
         calibration's sequences.
     recipe : Recipe, optional
@@ -50,7 +52,7 @@ def sensitivity(
         Takes a line of text for each step. Left out: a bar on the terminal.
     """
     recipe = recipe_or_default(recipe)
-    trials = trials_of(model, calibration, evaluate, states, max_steps)
+    trials = trials_of(model, calibration, evaluate, states, max_steps, memory)
     return measure_sensitivity(trials, recipe, progress)
 
 
@@ -62,8 +64,9 @@ def sweep(
     activations: Iterable[int | str] = WIDTHS,
     recipe: Recipe | None = None,
     *,
+    memory: Any = None,
     states: Any = None,
-    max_steps: int | None = None,
+    max_steps: Steps = None,
     progress: Callable[[str], None] | None = None,
 ) -> Sweep:
     """Loss and memory of every pair of widths (Rapuano, Pacini and Fanucci 2022).
@@ -72,7 +75,7 @@ def sweep(
 
     Parameters
     ----------
-    model, calibration, states, max_steps
+    model, calibration, memory, states, max_steps
         As :func:`~deltaloom.quantize` takes them.
     evaluate : callable, optional
         Loss of a model, as :func:`~deltaloom.quantize` takes it. Left out: the error of the
@@ -85,15 +88,20 @@ def sweep(
         Takes a line of text for each step. Left out: a bar on the terminal.
     """
     recipe = recipe_or_default(recipe)
-    trials = trials_of(model, calibration, evaluate, states, max_steps)
+    trials = trials_of(model, calibration, evaluate, states, max_steps, memory)
     return sweep_widths(trials, recipe, weights, activations, progress)
 
 
 def trials_of(
-    model: Any, calibration: Any, evaluate: Evaluate | None, states: Any, max_steps: int | None
+    model: Any,
+    calibration: Any,
+    evaluate: Evaluate | None,
+    states: Any,
+    max_steps: Steps,
+    memory: Any,
 ) -> Trials:
     """Of a model that was not prepared."""
     if is_prepared(model):
         raise DeltaloomError("Model must be in float; one that was prepared has its recipe")
-    network = float_network(model, calibration, max_steps)
-    return Trials(network, calibration, evaluate, QuantizedModel, states)
+    network = float_network(model, calibration, max_steps, memory)
+    return Trials(network, calibration, evaluate, QuantizedModel, states, memory)

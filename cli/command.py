@@ -11,7 +11,10 @@ from .display import DONE, Progress
 
 __all__ = ["INPUT_HELP", "Answer", "Argument", "Command", "argument"]
 
-INPUT_HELP = ".npz with x (batch, time, features), and lengths (batch,) if it is padded"
+INPUT_HELP = (
+    ".npz with x (batch, time, features), and lengths (batch,) if it is padded; for pairs memory "
+    "and memory_lengths besides"
+)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,33 +19,52 @@ __all__ = [
     "write_outputs",
 ]
 
+SEQUENCES = ("x", "lengths", "memory", "memory_lengths")
 OUTPUTS = ("cycles", "integers", "lengths", "outputs")
 
 REMEDY = "save it with numpy.savez(path, x=array), where lengths=array goes with padded sequences"
 BROKEN = (ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
-def read_sequences(path: str) -> Any:
-    """Sequences of a file: ``x`` as it is, or a list of (time, features) where it has lengths."""
-    return _sequences(path, _arrays(path, ("x", "lengths")))
+class Data(NamedTuple):
+    """Sequences of a file, as models take them; ``memory`` is None where it has none."""
+
+    x: Any
+    memory: Any
 
 
-def read_labelled(path: str) -> tuple[Any, Any]:
+class Labelled(NamedTuple):
+    """Sequences and labels of a file."""
+
+    x: Any
+    labels: Any
+    memory: Any
+
+
+def read_sequences(path: str) -> Data:
+    """Sequences of a file: ``x`` as it is, or a list of (time, features) where it has lengths.
+
+    The memory is ``memory``, with ``memory_lengths`` where it is padded.
+    """
+    return _data(path, _arrays(path, SEQUENCES))
+
+
+def read_labelled(path: str) -> Labelled:
     """Sequences and labels of a file.
 
     ``labels`` is (batch,), one for each sequence, or (batch, time), one for each timestep.
     """
-    arrays = _arrays(path, ("x", "lengths", "labels"))
+    arrays = _arrays(path, (*SEQUENCES, "labels"))
     if "labels" not in arrays:
         raise DeltaloomError(f"Data file {path} must hold the array 'labels' beside 'x'")
-    x, labels = _sequences(path, arrays), arrays["labels"]
+    (x, memory), labels = _data(path, arrays), arrays["labels"]
     if labels.ndim not in (1, 2) or len(labels) != len(x):
         raise DeltaloomError(
             f"Labels of {path} must have shape ({len(x)},) or ({len(x)}, time), not {labels.shape}"
         )
     if labels.ndim == 2 and isinstance(x, list):
-        return x, [row[: len(sequence)] for row, sequence in zip(labels, x, strict=True)]
-    return x, labels
+        labels = [row[: len(sequence)] for row, sequence in zip(labels, x, strict=True)]
+    return Labelled(x, labels, memory)
 
 
 def read_evaluation(path: str) -> ErrorRate | SquaredError:
@@ -54,7 +73,7 @@ def read_evaluation(path: str) -> ErrorRate | SquaredError:
     With ``labels`` it is the percentage of outputs that name another one, with ``targets`` the
     mean squared error against them: (batch, outputs), or (batch, time, outputs).
     """
-    arrays = _arrays(path, ("x", "lengths", "labels", "targets"))
+    arrays = _arrays(path, (*SEQUENCES, "labels", "targets"))
     if ("labels" in arrays) == ("targets" in arrays):
         raise DeltaloomError(
             f"Data file {path} must hold either 'labels' or 'targets' beside 'x', not "
@@ -62,7 +81,7 @@ def read_evaluation(path: str) -> ErrorRate | SquaredError:
         )
     if "labels" in arrays:
         return ErrorRate(*read_labelled(path))
-    x, targets = _sequences(path, arrays), arrays["targets"]
+    (x, memory), targets = _data(path, arrays), arrays["targets"]
     if targets.dtype.kind not in "fiu" or targets.ndim not in (2, 3) or len(targets) != len(x):
         raise DeltaloomError(
             f"Targets of {path} must be real numbers of shape ({len(x)}, outputs) or ({len(x)}, "
@@ -72,8 +91,9 @@ def read_evaluation(path: str) -> ErrorRate | SquaredError:
     if not np.all(np.isfinite(targets)):
         raise DeltaloomError(f"Targets of {path} must be finite; they hold NaN or infinity")
     if targets.ndim == 3 and isinstance(x, list):
-        return SquaredError(x, [row[: len(part)] for row, part in zip(targets, x, strict=True)])
-    return SquaredError(x, targets)
+        rows = [row[: len(part)] for row, part in zip(targets, x, strict=True)]
+        return SquaredError(x, rows, memory)
+    return SquaredError(x, targets, memory)
 
 
 def read_states(path: str) -> dict[str, dict[str, np.ndarray]]:
@@ -133,26 +153,35 @@ def _arrays(path: str, wanted: tuple[str, ...] | None) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _sequences(path: str, arrays: dict[str, np.ndarray]) -> Any:
-    if "x" not in arrays:
-        raise DeltaloomError(f"Data file {path} must hold the array 'x': {REMEDY}")
-    x = arrays["x"]
+def _data(path: str, arrays: dict[str, np.ndarray]) -> Data:
+    if "memory_lengths" in arrays and "memory" not in arrays:
+        raise DeltaloomError(f"Data file {path} must hold the array 'memory' with its lengths")
+    memory = None
+    if "memory" in arrays:
+        memory = _sequences(path, arrays, "memory", "memory_lengths")
+    return Data(_sequences(path, arrays, "x", "lengths"), memory)
+
+
+def _sequences(path: str, arrays: dict[str, np.ndarray], name: str, ends: str) -> Any:
+    if name not in arrays:
+        raise DeltaloomError(f"Data file {path} must hold the array '{name}': {REMEDY}")
+    x = arrays[name]
     if x.ndim != 3 or 0 in x.shape:
         raise DeltaloomError(
-            f"Array x of {path} must have shape (batch, time, features), none of them 0, "
+            f"Array {name} of {path} must have shape (batch, time, features), none of them 0, "
             f"not {x.shape}"
         )
-    if "lengths" not in arrays:
+    if ends not in arrays:
         return x
-    lengths = arrays["lengths"]
+    lengths = arrays[ends]
     if lengths.shape != (len(x),) or lengths.dtype.kind not in "iu":
         raise DeltaloomError(
-            f"Array lengths of {path} must be integers of shape ({len(x)},), "
+            f"Array {ends} of {path} must be integers of shape ({len(x)},), "
             f"not {lengths.dtype} of shape {lengths.shape}"
         )
     if lengths.min() < 1 or lengths.max() > x.shape[1]:
         raise DeltaloomError(
-            f"Array lengths of {path} must be from 1 to {x.shape[1]}, the timesteps of x, "
+            f"Array {ends} of {path} must be from 1 to {x.shape[1]}, the timesteps of {name}, "
             f"not {lengths.min()} to {lengths.max()}"
         )
     return [sequence[:length] for sequence, length in zip(x, lengths.tolist(), strict=True)]

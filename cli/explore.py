@@ -19,7 +19,7 @@ def explore(options: argparse.Namespace, progress: Progress) -> Answer:
     """Search thresholds, and widths, that leave out operations at little loss."""
     plots.require()
     recipe = Recipe.load(options.recipe) if options.recipe else Recipe(skip="delta")
-    calibration = read_sequences(options.calibration)
+    calibration, memory = read_sequences(options.calibration)
     evaluation = read_evaluation(options.evaluate)
     confirmation = read_evaluation(options.confirm) if options.confirm else None
     progress.say("Loading the model")
@@ -30,6 +30,7 @@ def explore(options: argparse.Namespace, progress: Progress) -> Answer:
         calibration,
         recipe,
         evaluate=evaluation,
+        memory=memory,
         max_loss=options.max_loss,
         widths={"*": options.widths} if options.widths else None,
         max_steps=options.max_steps,

@@ -20,9 +20,9 @@ def inspect(options: argparse.Namespace, progress: Progress) -> Answer:
     if options.output:
         plots.require()
     model = load(options.model)
-    x = read_sequences(options.data)
+    x, memory = read_sequences(options.data)
     reference = None if options.reference is None else load_module(options.reference)
-    found = inspect_model(model, reference, x, progress=progress.say)
+    found = inspect_model(model, reference, x, memory=memory, progress=progress.say)
     data = found.to_dict()
     summary = {
         "against": found.reference,

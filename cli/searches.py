@@ -7,6 +7,7 @@ from .. import plots
 from ..compiler.errors import DeltaloomError, ToolMissingError
 from ..compiler.recipe import Recipe
 from ..quantization import quantize as quantize_model
+from ..quantization import steps_given
 from ..search.sweep import WIDTHS
 from ..searches import sensitivity as measure_sensitivity
 from ..searches import sweep as sweep_widths
@@ -75,7 +76,7 @@ def sweep(options: argparse.Namespace, progress: Progress) -> Answer:
 def float_model(options: argparse.Namespace, progress: Progress) -> tuple[Any, dict[str, Any]]:
     """The model to quantize, and what all commands that do so are given."""
     recipe = Recipe.load(options.recipe) if options.recipe else Recipe()
-    calibration = read_sequences(options.calibration)
+    calibration, memory = read_sequences(options.calibration)
     progress.say("Loading the model")
     module, steps = load_module(options.model), options.max_steps
     ends = {"input": options.input_tensor, "output": options.output_tensor}
@@ -86,9 +87,10 @@ def float_model(options: argparse.Namespace, progress: Progress) -> tuple[Any, d
             )
         from ..compiler.onnx_frontend import from_onnx
 
-        steps = steps or max(map(len, calibration))
+        steps = steps_given(calibration, memory) if steps is None else steps
         module, steps = from_onnx(module, max_steps=steps, **ends), None
-    return module, {"calibration": calibration, "recipe": recipe, "max_steps": steps}
+    given = {"calibration": calibration, "memory": memory, "recipe": recipe, "max_steps": steps}
+    return module, given
 
 
 def load_module(place: str) -> Any:

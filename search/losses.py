@@ -23,13 +23,16 @@ class ErrorRate:
     labels : numpy.ndarray or sequence of numpy.ndarray
         Integers: (batch,) for networks that give one vector a sequence; else one for each
         timestep, (batch, time), or a list of (time,).
+    memory : array or sequence of arrays, optional
+        As ``x``: for networks with a memory.
     """
 
     x: Any
     labels: np.ndarray | Sequence[np.ndarray]
+    memory: Any = None
 
     def __call__(self, model: Any) -> float:
-        found = rows_of(model(self.x))
+        found = rows_of(model(self.x, memory=self.memory))
         wanted = np.concatenate([np.ravel(part) for part in self.labels])
         index = isinstance(model.network.layers[-1], ArgMax)
         if not index and found.shape[1] < 2:
@@ -61,13 +64,16 @@ class SquaredError:
     targets : numpy.ndarray or sequence of numpy.ndarray
         As the network's outputs: (batch, outputs) for networks that give one vector a sequence;
         else (batch, time, outputs), or a list of (time, outputs).
+    memory : array or sequence of arrays, optional
+        As ``x``: for networks with a memory.
     """
 
     x: Any
     targets: np.ndarray | Sequence[np.ndarray]
+    memory: Any = None
 
     def __call__(self, model: Any) -> float:
-        found = model(self.x)
+        found = model(self.x, memory=self.memory)
         shapes = [np.shape(part) for part in found]
         wanted = [np.shape(part) for part in self.targets]
         if shapes != wanted:

@@ -11,7 +11,6 @@ import numpy as np
 from ..compiler.calibrate import calibrate
 from ..compiler.errors import DeltaloomError
 from ..compiler.evaluate import evaluate as evaluate_network
-from ..compiler.inputs import refuse_memory
 from ..compiler.integer import IntegerNetwork, Skip
 from ..compiler.network import Network
 from ..compiler.quantize import Plan, plan_of, round_network, without_dead_parts
@@ -26,7 +25,7 @@ __all__ = ["Evaluate", "FloatModel", "Model", "Trials", "Wrap", "keep_thresholds
 class Model(Protocol):
     """What is called with float sequences and gives float outputs."""
 
-    def __call__(self, x: Any, states: Any = None) -> Any: ...
+    def __call__(self, x: Any, states: Any = None, *, memory: Any = None) -> Any: ...
 
 
 Evaluate = Callable[[Any], float]
@@ -42,9 +41,11 @@ class FloatModel:
     def __init__(self, network: Network):
         self.network = network
 
-    def __call__(self, x: Any, states: Any = None) -> np.ndarray | list[np.ndarray]:
+    def __call__(
+        self, x: Any, states: Any = None, *, memory: Any = None
+    ) -> np.ndarray | list[np.ndarray]:
         """Outputs as real numbers, shaped as those of a quantized model."""
-        return evaluate_network(self.network, x, states=states)
+        return evaluate_network(self.network, x, states=states, memory=memory)
 
 
 class Trials:
@@ -62,6 +63,8 @@ class Trials:
         Makes the models that ``evaluate`` is called with.
     states : mapping of str to mapping of str to array, optional
         By layer and state: what the calibration's sequences start from.
+    memory : array or sequence of arrays, optional
+        As ``calibration``: for a network with a memory.
     """
 
     def __init__(
@@ -71,19 +74,19 @@ class Trials:
         evaluate: Evaluate | None,
         wrap: Wrap,
         states: Any = None,
+        memory: Any = None,
     ):
         if evaluate is not None and not callable(evaluate):
             raise TypeError(f"Evaluate must be a function of a model, not {evaluate!r}")
         self.network = without_dead_parts(network)
-        refuse_memory(self.network.inputs, "Search")
-        self._ranges = calibrate(self.network, calibration, states)
-        self._x, self._states = calibration, states
+        self._ranges = calibrate(self.network, calibration, states, memory)
+        self._x, self._states, self._memory = calibration, states, memory
         self._evaluate, self._wrap = evaluate, wrap
 
     @cached_property
     def _wanted(self) -> np.ndarray | list[np.ndarray]:
         """Outputs of the float network on the calibration data."""
-        return FloatModel(self.network)(self._x, self._states)
+        return FloatModel(self.network)(self._x, self._states, memory=self._memory)
 
     def plan(self, recipe: Recipe) -> Plan:
         """Formats, from the calibration that all recipes share."""
@@ -95,12 +98,12 @@ class Trials:
 
     def error(self, model: Model) -> float:
         """Signal-to-quantization-noise ratio of the outputs on the calibration data, in dB."""
-        return signal_to_noise(self._wanted, model(self._x, self._states))
+        return signal_to_noise(self._wanted, model(self._x, self._states, memory=self._memory))
 
     def eliminated(self, model: Any) -> dict[str, float]:
         """Share of columns left out on the calibration data, by ``layer.operand``."""
-        sequences = model.quantize_input(self._x)
-        given, _ = quantize_states(model.network, self._states, len(sequences))
+        sequences = model.quantize_input(self._x, self._memory)
+        given, _ = quantize_states(model.network, self._states, len(self._x))
         traces = golden.run(model.network, sequences, given, trace=True).traces
         found = activity.measure(model.network, traces, [len(part) for part in sequences])
         return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from ..compiler.fixed import Format, requantize
 from ..compiler.graph import Affine, Constant, Input, Node, Rescale, State
 from ..compiler.integer import IntegerLayer, IntegerNetwork
 from ..compiler.network import Layer, Network
-from ..compiler.wiring import INPUT
+from ..compiler.wiring import INPUT, MEMORY
 from . import golden, layer_golden
 from .elementwise import Values
 
@@ -89,24 +89,26 @@ class Edge:
 def measure_edges(
     network: IntegerNetwork,
     reference: Network,
-    x: Sequence[np.ndarray],
+    given: Mapping[str, Sequence[np.ndarray]],
     say: Callable[[str], None] | None = None,
 ) -> list[Edge]:
-    """Run both networks on the same sequences, float64 (time, features), and compare.
+    """Run both networks on the same sequences by input, float64 (time, features), and compare.
 
     ``reference`` is that of :func:`~deltaloom.sim.reference.reference_network`. Edges come in the
     order in which the network computes them.
     """
     nodes = sum(node.size for layer in network.computing for node in layer.graph.nodes)
     steps = max(1, MAX_CELLS // max(nodes, 1))
-    observer = _Observer(network, max(map(len, x)))
-    first = 0
-    while first < len(x):
-        ends = np.cumsum([len(sequence) for sequence in x[first:]])
-        batch = x[first : first + max(1, int(np.searchsorted(ends, steps, side="right")))]
-        first += len(batch)
+    lengths = np.array([[len(sequence) for sequence in own] for own in given.values()])
+    observer = _Observer(network, int(lengths.max()))
+    first, count = 0, lengths.shape[1]
+    while first < count:
+        ends = np.cumsum(lengths[:, first:].sum(axis=0))
+        end = first + max(1, int(np.searchsorted(ends, steps, side="right")))
+        batch = {name: own[first:end] for name, own in given.items()}
+        first = min(end, count)
         if say:
-            say(f"Edges, {first} of {len(x)} sequences")
+            say(f"Edges, {first} of {count} sequences")
         observer.compare(reference, batch)
     return list(observer.edges.values())
 
@@ -120,7 +122,7 @@ class _Observer:
         self._real: dict[tuple[str, str], np.ndarray] = {}
         self.edges: dict[tuple[str, str], Edge] = {}
 
-    def compare(self, reference: Network, x: Sequence[np.ndarray]) -> None:
+    def compare(self, reference: Network, given: Mapping[str, Sequence[np.ndarray]]) -> None:
         self._real = {}
 
         def observe(layer: Layer, node: Node, values: np.ndarray) -> None:
@@ -129,10 +131,13 @@ class _Observer:
         def observe_stream(name: str, values: np.ndarray) -> None:
             self._real[name, ""] = values
 
-        evaluate(reference, list(x), observe, observe_stream)
-        integers = [self._network.input_format.quantize(sequence) for sequence in x]
-        streams = {INPUT: golden.padded(self._network, integers)}
-        self.stream(INPUT, *streams[INPUT])
+        evaluate(reference, given[INPUT], observe, observe_stream, memory=given.get(MEMORY))
+        streams = {}
+        for name, own in given.items():
+            format = self._network.formats[name]
+            integers = [format.quantize(sequence) for sequence in own]
+            streams[name] = golden.padded(self._network, integers, name)
+            self.stream(name, *streams[name])
         for part in self._network.layers:
             if isinstance(part, IntegerLayer):
                 values, lengths = streams[self._network.sources[part.name][0]]
@@ -144,7 +149,7 @@ class _Observer:
 
     def stream(self, name: str, values: np.ndarray, lengths: np.ndarray) -> None:
         """Compare a stream that is no cell's; those of cells have their output's edge."""
-        format = self._network.input_format if name == INPUT else self._network.formats[name]
+        format = self._network.formats[name]
         edge = self.edge(name, "", "stream", format)
         layout = Layout.of(lengths.tolist())
         start = 0

@@ -12,7 +12,6 @@ from ..compiler.integer_attention import IntegerAttention
 from ..compiler.schedule import Schedule
 from ..compiler.states import LoadedStates
 from ..compiler.streams import StreamLayer
-from ..compiler.wiring import INPUT
 from . import golden
 from .activity import LayerActivity, measure, measure_attention, measure_layer
 from .golden import GoldenRun, Stream, padded, run_part
@@ -65,11 +64,13 @@ class SharedRuns:
             run = golden.run(network, sequences, states, trace=True)
             steps = [len(sequence) for sequence in sequences]
             return run, measure(network, run.traces, steps, self._schedule).layers
-        values, lengths = padded(network, sequences)
-        digest = blake2b(values.tobytes(), digest_size=16)
-        digest.update(lengths.tobytes())
-        keys: dict[str, tuple] = {INPUT: (digest.digest(), values.shape)}
-        streams: dict[str, Stream] = {INPUT: (values, lengths)}
+        keys: dict[str, tuple] = {}
+        streams: dict[str, Stream] = {}
+        for name, own in network.by_input(sequences).items():
+            streams[name] = values, lengths = padded(network, own, name)
+            digest = blake2b(values.tobytes(), digest_size=16)
+            digest.update(lengths.tobytes())
+            keys[name] = digest.digest(), values.shape
         finals, found = {}, {}
         for layer in network.layers:
             self._layers[id(layer)] = layer

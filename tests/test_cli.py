@@ -238,7 +238,7 @@ def test_evaluate(call, shared):
     assert status == 0
     assert found["sequences"] == 4
     assert 0 < found["accuracy"] < 1
-    x, _ = read_labelled(str(shared / "labelled.npz"))
+    x, _, _ = read_labelled(str(shared / "labelled.npz"))
     activity = deltaloom.load(shared / "model.safetensors").activity(x)
     assert found["activity"] == activity.to_dict()
     assert found["cycles_per_timestep"] == activity.cycles
@@ -258,7 +258,7 @@ def test_explore(call, shared, tmp_path):
         json.loads((tmp_path / "found" / "exploration.json").read_text())["best"] == found["best"]
     )
     model = deltaloom.load(tmp_path / "found" / "model.safetensors")
-    x, labels = read_labelled(str(shared / "labelled.npz"))
+    x, labels, _ = read_labelled(str(shared / "labelled.npz"))
     assert 100 * (1 - model.accuracy(x, labels)) == pytest.approx(found["best"]["error"])
     status, text, _ = call(*words, "-o", tmp_path / "found")
     assert status == 0

@@ -292,7 +292,3 @@ class TestRefusals:
             dl.generate(model, "icebreaker")
         with pytest.raises(dl.UnsupportedError, match="Training is for networks with an input"):
             dl.prepare(network, None, x)
-        with pytest.raises(dl.UnsupportedError, match="Search is for networks with an input"):
-            dl.quantize(network, x, Recipe(max_loss=1.0), evaluate=lambda model: 0.0)
-        with pytest.raises(dl.UnsupportedError, match="Inspection is for networks with an input"):
-            dl.inspect(model, None, x)

@@ -22,7 +22,7 @@ def sequences():
 
 def measured(model, sequences, recipe):
     network = quantize(model, sequences, recipe)
-    found = measure_edges(network, reference_network(network, model), sequences)
+    found = measure_edges(network, reference_network(network, model), {"input": sequences})
     return network, {(edge.layer, edge.node): edge for edge in found}
 
 
@@ -81,7 +81,7 @@ def test_batches_of_sequences_add_up(float_network, sequences, monkeypatch):
     monkeypatch.setattr(edges_module, "MAX_CELLS", 1000)
     said = []
     reference = reference_network(network, model)
-    parts = measure_edges(network, reference, sequences, said.append)
+    parts = measure_edges(network, reference, {"input": sequences}, said.append)
     assert len(said) > 2
     assert [(edge.layer, edge.node) for edge in parts] == list(whole)
     for edge in parts:
