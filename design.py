@@ -18,10 +18,10 @@ from .boards.catalogue import Board
 from .boards.report import Report
 from .compiler.address_map import AddressMap
 from .compiler.errors import DeltaloomError, UnsupportedError
-from .compiler.inputs import refuse_memory
 from .compiler.schedule import DEFAULT_LANES, Schedule, schedule
 from .compiler.states import quantize_states
 from .compiler.target import GENERIC
+from .connection import Connection
 from .hw.accelerator import Accelerator
 from .model import QuantizedModel
 from .sim import (
@@ -298,6 +298,27 @@ class Design:
         project.keep_report(self, report, folder)
         return report
 
+    def connect(self, port: Any, *, baud: int = 115_200, timeout: float = 2.0) -> Connection:
+        """Speak to a board that was configured with the design's bitstream.
+
+        Parameters
+        ----------
+        port, baud, timeout
+            As :class:`~deltaloom.boards.host.Host` takes them.
+
+        Raises
+        ------
+        LinkError
+            If the board does not answer.
+        DeltaloomError
+            If it was configured with a design of other ports.
+        """
+        if self.board is None:
+            raise UnsupportedError(
+                "Connection needs a board, and this design was generated without one"
+            )
+        return Connection(self, port, baud=baud, timeout=timeout)
+
     def last_report(self) -> dict[str, Any]:
         """What the last build in the design's folder said, as :meth:`Report.to_dict` gives it."""
         if self.folder is None:
@@ -325,7 +346,7 @@ def generate(
         the board holds, or as are useful up to 32.
     registers : bool
         Whether there is an AXI4-Lite register block, by which a host loads and reads states
-        between sequences, and reads counters.
+        between sequences, and reads counters; on a board through its serial line.
 
     Raises
     ------
@@ -336,12 +357,6 @@ def generate(
     """
     network = model.network
     found = catalogue.get(board) if board is not None else None
-    if found:
-        refuse_memory(network.inputs, "Board")
-    if found and registers:
-        raise UnsupportedError(
-            "Registers are for designs without a board: the bridge of a board does not reach them"
-        )
     if lanes is None:
         lanes = budget.most_lanes(network, found) if found else DEFAULT_LANES
     target = budget.target_of(found) if found else GENERIC

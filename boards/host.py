@@ -1,23 +1,29 @@
-"""The computer's side of the bridge: sequences of integers in, results out."""
-
-import time
+"""The computer's side of the bridge: sequences and registers' words in, results and words out."""
 
 import numpy as np
 
-from ..compiler.errors import DeltaloomError, ToolMissingError
-from .protocol import FLAG, VERSION, Error, Kind, decode, encode
+from ..compiler.address_map import WORD_BYTES
+from ..compiler.errors import DeltaloomError, UnsupportedError
+from .link import Link, LinkError
+from .protocol import MOST_READ, MOST_WRITTEN, Answer, Kind
 
-__all__ = ["Host", "LinkError"]
+__all__ = ["Host", "LinkError", "RegisterError"]
 
-_TRIES = 4
+_REASONS = {
+    Answer.UNALIGNED: "Address of words must be a multiple of 4, not {address:#x}",
+    Answer.NOWHERE: "Addresses must be those of registers or of states' elements, which those "
+    "from {address:#x} on are not",
+    Answer.REFUSED: "Registers from {address:#x} on must not be {verb} now: a sequence is in the "
+    "accelerator, loaded states wait for one already, or they are not there to be {verb}",
+}
 
 
-class LinkError(DeltaloomError):
-    """The line to the board failed in a way that repeating a frame does not mend."""
+class RegisterError(DeltaloomError):
+    """A register could not be read or written. The line is as good as before."""
 
 
 class Host:
-    """Speaks to the bridge of a board.
+    """Speaks to the bridge of a board, in integers.
 
     Parameters
     ----------
@@ -33,41 +39,31 @@ class Host:
     ----------
     input_bytes, output_bytes : int
         Bytes of a beat, as the board says.
+    address_bits : int
+        Of a register's byte address, as the board says; 0 without registers.
     """
 
     def __init__(self, port, *, baud=115_200, timeout=2.0):
-        if isinstance(port, str):
-            port = _open(port, baud)
-        self._port = port
-        self._timeout = timeout
-        self._line = bytearray()
-        self._results = []  # (payload, flags)
-        self.input_bytes = self.output_bytes = self._longest = None
-        self.reset()
+        self._link = Link(port, baud, timeout)
+        self._take_info()
 
     def reset(self):
         """Resets the accelerator and drops everything that is on its way."""
-        for _ in range(_TRIES):
-            self._port.write(bytes([FLAG]) + encode(Kind.RESET, 0))
-            answer = self._await(lambda kind, *_: kind == Kind.INFO, lenient=True)
-            if answer:
-                break
-        else:
-            raise LinkError("Board must answer a reset, but said nothing: is it configured?")
-        info = answer[2]
-        if len(info) != 4 or info[0] != VERSION:
-            raise LinkError(f"Board must speak version {VERSION} of the protocol, not {info.hex()}")
-        _, self.input_bytes, self.output_bytes, self._longest = info
-        self._number = self._expected = 0
-        self._results.clear()
+        self._link.reset()
+        self._take_info()
 
-    def run(self, sequence):
+    def _take_info(self):
+        self.input_bytes, self.output_bytes, self._longest, self.address_bits = self._link.info
+
+    def run(self, sequence, memory=None):
         """Sends a sequence and waits for its results.
 
         Parameters
         ----------
         sequence : array of int, (time, features)
             Values of ``input_bytes`` bytes each, signed.
+        memory : array of int, (time, features), optional
+            The sequence of the memory that belongs to it, for a network that has one.
 
         Returns
         -------
@@ -81,31 +77,111 @@ class Host:
         LinkError
             The line failed. After that, :meth:`reset`.
         """
+        link = self._link
+        parts = [self._bytes("Sequence", sequence)]
+        if memory is not None:
+            parts.insert(0, self._bytes("Memory", memory))
+        link.results.clear()
+        for data in parts:
+            for start in range(0, len(data), self._longest):
+                last = start + self._longest >= len(data)
+                kind = Kind.DATA_LAST if last else Kind.DATA
+                link.deliver(kind, data[start : start + self._longest])
+        while not (link.results and link.results[-1][1] & 2):
+            link.collect(Kind.RESULT, "Board must finish a sequence, but sent no end of it")
+        return self._steps()
+
+    def write(self, address, words):
+        """Writes words to registers, at a byte address and those after it.
+
+        Parameters
+        ----------
+        address : int
+        words : sequence of int
+            Of 32 bits, signed or not.
+
+        Raises
+        ------
+        RegisterError
+            The board refused a word; those before it are written.
+        LinkError
+            The line failed. After that, :meth:`reset`.
+        """
+        data = [int(word) % (1 << 8 * WORD_BYTES) for word in words]
+        for start in range(0, len(data), MOST_WRITTEN):
+            part = data[start : start + MOST_WRITTEN]
+            at = address + WORD_BYTES * start
+            payload = b"".join(word.to_bytes(WORD_BYTES, "little") for word in part)
+            self._request(Kind.WRITE, at, payload, "written")
+
+    def read(self, address, count=1):
+        """Words of registers, from a byte address on.
+
+        Parameters
+        ----------
+        address, count : int
+
+        Returns
+        -------
+        numpy.ndarray
+            Int64 (count,): the words, unsigned.
+
+        Raises
+        ------
+        RegisterError
+            The board refused a word.
+        LinkError
+            The line failed. After that, :meth:`reset`.
+        """
+        found = b""
+        for start in range(0, count, MOST_READ):
+            most = min(MOST_READ, count - start)
+            at = address + WORD_BYTES * start
+            words = self._request(Kind.READ, at, bytes([most]), "read")
+            if len(words) != WORD_BYTES * most:
+                raise LinkError(f"Answer must be {most} words, not {len(words)} bytes")
+            found += words
+        return np.frombuffer(found, dtype="<u4").astype(np.int64)
+
+    def _request(self, kind, address, payload, verb):
+        """What the board answers, without its code."""
+        link = self._link
+        if not self.address_bits:
+            raise UnsupportedError("Registers are not in this board's design: generate it anew")
+        if not 0 <= address < 1 << 32:
+            raise RegisterError(_REASONS[Answer.NOWHERE].format(address=address))
+        link.answers.clear()
+        link.deliver(kind, address.to_bytes(4, "little") + payload)
+        if not link.answers:
+            link.collect(Kind.ANSWER, "Board must answer a request, but sent nothing")
+        words, code = link.answers.pop()
+        if code not in _REASONS and code != Answer.OKAY:
+            raise LinkError(f"Answer must end with a code, not {code}")
+        if code != Answer.OKAY:
+            refused = address + (len(words) if kind == Kind.READ else 0)
+            raise RegisterError(_REASONS[code].format(address=refused, verb=verb))
+        return words
+
+    def _bytes(self, title, sequence):
+        """A sequence as the line carries it."""
         values = np.asarray(sequence)
         if values.ndim != 2 or not values.size or not np.issubdtype(values.dtype, np.integer):
             raise ValueError(
-                f"Sequence must be integers of shape (time, features), not {values.dtype} "
+                f"{title} must be integers of shape (time, features), not {values.dtype} "
                 f"of shape {values.shape}"
             )
         limit = 1 << (8 * self.input_bytes - 1)
         if values.min() < -limit or values.max() >= limit:
-            raise ValueError(f"Sequence must fit {8 * self.input_bytes} bits, not {values.max()}")
-        self._results.clear()
-        data = b"".join(
+            wide = values.max() if values.max() >= limit else values.min()
+            raise ValueError(f"{title} must fit {8 * self.input_bytes} bits, not {wide}")
+        return b"".join(
             value.to_bytes(self.input_bytes, "little", signed=True)
             for value in values.ravel().tolist()
         )
-        for start in range(0, len(data), self._longest):
-            last = start + self._longest >= len(data)
-            self._deliver(last, data[start : start + self._longest])
-        while not (self._results and self._results[-1][1] & 2):
-            if self._await(lambda kind, *_: kind == Kind.RESULT) is None:
-                raise LinkError("Board must finish a sequence, but sent no end of it")
-        return self._steps()
 
     def _steps(self):
         steps, current = [], bytearray()
-        for payload, flags in self._results:
+        for payload, flags in self._link.results:
             current += payload
             if flags:
                 beat = self.output_bytes
@@ -121,68 +197,5 @@ class Host:
                     )
                 )
                 current.clear()
-        self._results.clear()
+        self._link.results.clear()
         return steps
-
-    def _deliver(self, last, payload):
-        """Sends a frame until the board has accepted it."""
-        frame = encode(Kind.DATA_LAST if last else Kind.DATA, self._number, payload)
-        reason = "no answer"
-        for _ in range(_TRIES):
-            self._port.write(frame)
-            answer = self._await(lambda kind, *_: kind in (Kind.ACCEPT, Kind.REFUSE))
-            while answer and answer[0] == Kind.ACCEPT and answer[1] != self._number:
-                answer = self._await(lambda kind, *_: kind in (Kind.ACCEPT, Kind.REFUSE))
-            if answer and answer[0] == Kind.ACCEPT:
-                self._number = (self._number + 1) % 256
-                return
-            if answer:
-                code = answer[2][0] if answer[2] else 0
-                reason = Error(code).name.lower() if code in Error._value2member_map_ else code
-                if code in (Error.LENGTH, Error.KIND, Error.SEQUENCE):
-                    break
-        raise LinkError(f"Frame must be accepted by the board, but was refused: {reason}")
-
-    def _await(self, wanted, lenient=False):
-        """The first frame that is wanted; None if none comes. Collects results on the way."""
-        deadline = time.monotonic() + self._timeout
-        while time.monotonic() < deadline:
-            byte = self._port.read(1)
-            if not byte:
-                continue
-            deadline = time.monotonic() + self._timeout
-            if byte[0] != FLAG:
-                self._line += byte
-                continue
-            line, self._line = bytes(self._line), bytearray()
-            if not line:
-                continue
-            frame = decode(line)
-            if frame is None:
-                if lenient:
-                    continue
-                raise LinkError("Frame of the board must have the right checksum: the line is bad")
-            kind, number, payload = frame
-            if kind == Kind.RESULT and not lenient:
-                if number != self._expected:
-                    raise LinkError(f"Result must be number {self._expected}, not {number}")
-                if not payload:
-                    raise LinkError("Result must carry flags, but was empty")
-                self._expected = (self._expected + 1) % 256
-                self._results.append((payload[:-1], payload[-1]))
-            if wanted(*frame):
-                return frame
-        return None
-
-
-def _open(name, baud):
-    try:
-        import serial
-    except ModuleNotFoundError as error:
-        raise ToolMissingError(
-            "Serial ports need pyserial: pip install deltaloom[boards]"
-        ) from error
-    try:
-        return serial.Serial(name, baud, timeout=0.05)
-    except serial.SerialException as error:
-        raise LinkError(f"Serial port {name} could not be opened: {error}") from error

@@ -14,7 +14,7 @@ from amaranth.lib import io
 from amaranth.lib.cdc import ResetSynchronizer
 
 from ..compiler.errors import UnsupportedError
-from .bridge import Bridge
+from .bridge import Bridge, connect_accelerator
 from .pll import ecp5_pll, ice40_pll
 from .uart import divisor
 
@@ -58,8 +58,12 @@ class Shell(Elaboratable):
             if width % 8 or not 8 <= width <= 64:
                 raise UnsupportedError(f"Member {name} must be 1 to 8 bytes wide, not {width} bits")
             beats[name] = width // 8
+        address = getattr(accelerator, "s_axil_awaddr", ())
         self._bridge = Bridge(
-            beats["s_axis_tdata"], beats["m_axis_tdata"], divisor(self.frequency, baud)
+            beats["s_axis_tdata"],
+            beats["m_axis_tdata"],
+            divisor(self.frequency, baud),
+            address_bits=len(address),
         )
 
     def elaborate(self, platform):
@@ -67,17 +71,7 @@ class Shell(Elaboratable):
         bridge, inner = self._bridge, self._accelerator
         m.submodules.bridge = bridge
         m.submodules.accelerator = ResetInserter(bridge.reset)(inner)
-        m.d.comb += [
-            inner.s_axis_tdata.eq(bridge.s_axis_tdata),
-            inner.s_axis_tvalid.eq(bridge.s_axis_tvalid),
-            inner.s_axis_tlast.eq(bridge.s_axis_tlast),
-            bridge.s_axis_tready.eq(inner.s_axis_tready),
-            bridge.m_axis_tdata.eq(inner.m_axis_tdata),
-            bridge.m_axis_tvalid.eq(inner.m_axis_tvalid),
-            bridge.m_axis_tlast.eq(inner.m_axis_tlast),
-            bridge.m_axis_tuser.eq(inner.m_axis_tuser),
-            inner.m_axis_tready.eq(bridge.m_axis_tready),
-        ]
+        connect_accelerator(m, bridge, inner)
         if platform is None:
             return m
 

@@ -14,7 +14,7 @@ from .fixed import Format
 from .graph import State
 from .integer import IntegerNetwork
 
-__all__ = ["WORD_BYTES", "AddressMap", "Register", "StateRegion", "Status"]
+__all__ = ["WORD_BITS", "WORD_BYTES", "AddressMap", "Register", "StateRegion", "Status"]
 
 WORD_BYTES = 4
 WORD_BITS = 8 * WORD_BYTES

@@ -359,8 +359,3 @@ def test_registers_in_compiled_simulators(loading, simulator):
     assert design.regress([simulator]).sequences == 6
     states = {"lstm.0": {"h": np.full((3, 4), -0.25)}}
     assert design.simulate(x, simulator, states=states).simulator == simulator
-
-
-def test_registers_of_a_board_are_refused(model):
-    with pytest.raises(dl.UnsupportedError, match="Registers are for designs without a board"):
-        dl.generate(model, "ulx3s_25f", registers=True)

@@ -3,24 +3,19 @@
 from collections import deque
 
 from amaranth.hdl import Module, ResetInserter
-from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from deltaloom.boards.bridge import Bridge
+from deltaloom.boards.bridge import Bridge, connect_accelerator
 
 CYCLES = 4  # clock cycles a bit
 
 
-def bridged(accelerator, input_bytes=1, output_bytes=2):
+def bridged(accelerator, input_bytes=1, output_bytes=2, address_bits=0):
     """An accelerator behind a bridge, as the shell connects them; returns (module, bridge)."""
     m = Module()
-    m.submodules.bridge = bridge = Bridge(input_bytes, output_bytes, CYCLES)
+    m.submodules.bridge = bridge = Bridge(input_bytes, output_bytes, CYCLES, address_bits)
     m.submodules.accelerator = ResetInserter(bridge.reset)(accelerator)
-    for stream in ("s_axis_", "m_axis_"):
-        for path, member, value in bridge.signature.flatten(bridge):
-            if path[0].startswith(stream):
-                inner = getattr(accelerator, path[0])
-                m.d.comb += inner.eq(value) if member.flow is wiring.Out else value.eq(inner)
+    connect_accelerator(m, bridge, accelerator)
     return m, bridge
 
 

@@ -110,9 +110,9 @@ def test_reset_in_the_middle():
 )
 def test_refused(frame, reason, monkeypatch):
     host = Host(Line(Accelerator()), timeout=0.01)
-    monkeypatch.setattr("deltaloom.boards.host.encode", lambda *_: frame)
+    monkeypatch.setattr("deltaloom.boards.link.encode", lambda *_: frame)
     with pytest.raises(LinkError, match=f"^Frame must be accepted .*{reason}"):
-        host._deliver(True, b"1")
+        host._link.deliver(Kind.DATA_LAST, b"1")
 
 
 def test_silent_board():

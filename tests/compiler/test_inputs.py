@@ -288,7 +288,7 @@ class TestRefusals:
         model = dl.quantize(network, x, memory=memory)
         with pytest.raises(dl.UnsupportedError, match="Register block is for networks with an"):
             dl.generate(model, lanes=4, registers=True)
-        with pytest.raises(dl.UnsupportedError, match="Board is for networks with an input"):
-            dl.generate(model, "icebreaker")
+        with pytest.raises(dl.UnsupportedError, match="Register block is for networks with an"):
+            dl.generate(model, "ulx3s_25f", registers=True)
         with pytest.raises(dl.UnsupportedError, match="Training is for networks with an input"):
             dl.prepare(network, None, x)
