@@ -213,7 +213,7 @@ def test_sensitivity(call):
             ["evaluate", ":model.safetensors", "--data", ":alone.npz"],
             "must hold the array 'labels'",
         ),
-        (["generate", ":model.safetensors", "--board", "ulx3s_85f", "-o", "d"], "Board is for net"),
+        (["generate", ":model.safetensors", "--registers", "-o", "d"], "Register block is for net"),
     ],
 )
 def test_refuses(call, words, sentence):
