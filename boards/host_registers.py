@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..compiler.address_map import WORD_BITS, AddressMap, Status
+from ..compiler.errors import DeltaloomError
 from ..compiler.states import States
 
 __all__ = ["HostRegisters"]
@@ -32,10 +33,22 @@ class HostRegisters:
         ----------
         states : mapping of str to mapping of str to numpy.ndarray
             By layer and state, all states of each layer that is named: integers (size,).
+
+        Raises
+        ------
+        DeltaloomError
+            If the values of a state are not as many integers of its format.
         """
+        regions = {region.name: region for region in self._map.states}
         for layer, given in states.items():
             for state, values in given.items():
-                self._host.write(self._map.addresses[f"{layer}.{state}"], np.ravel(values))
+                region = regions[f"{layer}.{state}"]
+                integers = values.dtype.kind in "iu" and region.format.holds(values)
+                if values.shape != (region.size,) or not integers:
+                    raise DeltaloomError(
+                        f"State {region.name} must be {region.size} integers within {region.format}"
+                    )
+                self._host.write(region.address, values)
             self._host.write(self._map.addresses[f"{layer}.load"], [1])
 
     def states(self) -> dict[str, dict[str, np.ndarray]]:
