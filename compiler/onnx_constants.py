@@ -67,6 +67,9 @@ def _compute(
         case "Add" | "Sub" | "Mul":
             _require_small(np.broadcast_shapes(values.shape, arguments[1].shape), subject)
             return np.asarray(ARITHMETIC[kind](values, arguments[1]))
+        case "Div" | "Sqrt" if values.dtype.kind == "f":
+            with np.errstate(all="ignore"):  # what is not finite is refused where it is used
+                return np.sqrt(values) if kind == "Sqrt" else np.divide(values, arguments[1])
         case "Gather":
             axis = attributes.get("axis", 0)
             indices = np.array(index_of(arguments[1], "indices", subject), dtype=np.int64)
@@ -135,8 +138,8 @@ def slices_of(
 
 
 def _cast(values: np.ndarray, kind: int, subject: str) -> np.ndarray:
-    if values.dtype == object:  # lengths, which stay whole numbers
-        return values
+    if values.dtype == object and not all(isinstance(value, int) for value in values.flat):
+        return values  # lengths that are not known
     if kind not in TYPES:
         raise UnsupportedError(
             f"{subject} casts to the type numbered {kind}; supported are floats and int32, int64"

@@ -1,5 +1,7 @@
 """From ONNX files to networks: the graph is followed with streams in place of tensors."""
 
+from collections.abc import Mapping
+from itertools import product
 from os import PathLike
 from typing import Any
 
@@ -9,8 +11,10 @@ from .network import Network
 from .onnx_file import array_of, import_onnx, read_model
 from .onnx_interpreter import follow
 from .onnx_values import Given
+from .pair_roles import check_roles
 from .steps import Steps
-from .tensors import Size
+from .tensors import Size, time_of
+from .wiring import INPUT, MEMORY
 
 __all__ = ["from_onnx"]
 
@@ -30,7 +34,9 @@ def from_onnx(
     (time, batch, features), or convolves over (batch, features, time), the same sequences go in
     and come out; indices of an embedding, (batch, time) in the file, are (batch, time, 1). Layers
     are called as the file's nodes are, with ``.`` for ``/``. Nothing of the file is unpickled or
-    run. Sequences start from zeros; inputs of the file that are initial states come with the
+    run. Of two inputs, the one that the output follows is the network's, and the other one, of
+    which attention has its keys and values, its memory, in whatever order the file has them.
+    Sequences start from zeros; inputs of the file that are initial states come with the
     sequences, as ``states`` of the call.
 
     Parameters
@@ -39,9 +45,10 @@ def from_onnx(
         Weights included.
     output : str, optional
         Name of the tensor that the network ends with. Left out: the graph's output, if it has one.
-    max_steps : int, optional
-        Timesteps of the longest sequence. Layers that walk a sequence backwards need it, unless
-        the file itself fixes the time.
+    max_steps : int or mapping of str to int, optional
+        Timesteps of the longest sequence, or by name those of ``input`` and ``memory``. Layers
+        that walk a sequence backwards, or attend to it, need it, unless the file itself fixes the
+        time.
     input : str, optional
         Name of the tensor that the network begins with, anywhere in the graph: what computes it is
         left out. Left out: the graph's input, if it has one.
@@ -63,14 +70,15 @@ def from_onnx(
     open_ends = [entry for entry in graph.input if entry.name in leaves - set(tensors)]
     starts = _starts(nodes, {entry.name for entry in open_ends})
     others = [entry for entry in open_ends if entry.name not in starts and entry.name != input]
-    if len(others) != (input is None):
+    entries = others if input is None else [_entry(model, input), *others]
+    if not 1 <= len(entries) <= 2:
         names = ", ".join(entry.name for entry in others) or "none"
         raise UnsupportedError(
             f"Output {output} depends on the inputs {names}"
             + (f" beside {input}" if input else "")
-            + "; supported is one, and initial states of recurrent operators"
+            + "; supported are one, a memory that it attends to, and initial states of recurrent "
+            "operators"
         )
-    entry = others[0] if input is None else _entry(model, input)
     constants: Any = {
         start.name: Given(tuple(d.dim_value for d in start.type.tensor_type.shape.dim))
         for start in open_ends
@@ -80,13 +88,33 @@ def from_onnx(
         for name, tensor in tensors.items()
         if name in leaves
     }
+    inputs = dict(zip((INPUT, MEMORY), entries, strict=False))
+    network, root = _follow(nodes, constants, inputs, output, max_steps)
+    if root != INPUT:  # the output follows what comes second
+        inputs = dict(zip((MEMORY, INPUT), entries, strict=True))
+        network, _ = _follow(nodes, constants, inputs, output, max_steps)
+    called = {root: str(entry.name) for root, entry in inputs.items()}
+    check_roles(f"Output {output}", network, called)
+    network.check()
+    return network
+
+
+def _follow(
+    nodes: list[Any],
+    constants: dict[str, Any],
+    inputs: Mapping[str, Any],
+    output: str,
+    max_steps: Steps,
+) -> tuple[Network, str]:
+    """The network, with the first orders of axes that it can be followed with."""
     first_error = None
-    for axes in _orders(entry):
+    for orders in product(*map(_orders, inputs.values())):
+        sources = {
+            root: (entry.name, axes, _sizes(root, entry, axes))
+            for (root, entry), axes in zip(inputs.items(), orders, strict=True)
+        }
         try:
-            sizes = _sizes(entry, axes)
-            network = follow(nodes, constants, (entry.name, axes, sizes), output, max_steps)
-            network.check()
-            return network
+            return follow(nodes, constants, sources, output, max_steps)
         except AxisOrderError as error:
             first_error = first_error or error
     assert first_error is not None
@@ -161,10 +189,14 @@ def _orders(entry: Any) -> list[tuple[str, ...]]:
     return orders
 
 
-def _sizes(entry: Any, axes: tuple[str, ...]) -> tuple[Size, ...]:
-    """Lengths of the input's axes; open ones are called as the axis is."""
+def _sizes(root: str, entry: Any, axes: tuple[str, ...]) -> tuple[Size, ...]:
+    """Lengths of an input's axes; open ones are called as the axis is."""
     dimensions = entry.type.tensor_type.shape.dim
     return tuple(
-        dimension.dim_value if dimension.dim_value > 0 else axis
+        dimension.dim_value
+        if dimension.dim_value > 0
+        else time_of(root)
+        if axis == "time"
+        else axis
         for dimension, axis in zip(dimensions, axes, strict=True)
     )

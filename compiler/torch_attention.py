@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from .attention import Attention
-from .axes import BATCH_FIRST, TIME_FIRST, axes_text
+from .axes import BATCH_FIRST, TIME_FIRST
 from .nn.attention import Attention as TorchAttention
+from .stream_attention import attend, check_axes
 from .stream_context import Context
 from .stream_operations import multiply
 from .tensors import Stream
@@ -16,8 +16,6 @@ from .torch_arrays import as_array
 from .torch_values import as_stream
 
 __all__ = ["apply_attention", "scaled_dot_product_attention"]
-
-ONE = "one"
 
 
 def apply_attention(
@@ -66,17 +64,6 @@ def scaled_dot_product_attention(
     return attend(context, streams, "dot", is_causal, scale=scale, energies=None)
 
 
-def check_axes(
-    context: Context, axes: tuple[str, ...], query: Stream, memory: Stream, causal: bool
-) -> None:
-    """What is attended to has timesteps; so has a query, unless it is one for a sequence."""
-    if memory.axes != axes:
-        raise context.axis_error(memory, axes_text(axes))
-    single = tuple(ONE if axis == "time" else axis for axis in axes)
-    if query.axes != axes and (causal or query.axes != single):
-        raise context.axis_error(query, axes_text(axes))
-
-
 def project(context: Context, name: str, module: nn.Linear, stream: Stream) -> Stream:
     stem = f"{context.stem}.{name}"
     weight = as_array(module.weight, f"{stem}.weight")
@@ -84,32 +71,3 @@ def project(context: Context, name: str, module: nn.Linear, stream: Stream) -> S
     if module.bias is not None:
         bias = as_array(module.bias, f"{stem}.bias")
     return multiply(replace(context, stem=stem), stream, weight, bias)
-
-
-def attend(
-    context: Context,
-    streams: list[Stream],
-    form: str,
-    causal: bool,
-    *,
-    scale: float | None,
-    energies: np.ndarray | None,
-) -> Stream:
-    """Attention of streams of queries, keys and values."""
-    builder = context.builder
-    (query,), (key,), (value,) = (stream.parts for stream in streams)
-    steps = builder.steps(key)
-    if steps is None:
-        raise context.refusal(
-            "keeps a sequence and needs the timesteps of the longest", "max_steps that is given"
-        )
-    layer = Attention(
-        context.fresh(),
-        form,
-        causal,
-        steps,
-        scale=scale,
-        energies=energies,
-        sources=(query, key, value),
-    )
-    return streams[0].with_features(builder.add(layer), streams[2].size("features"))

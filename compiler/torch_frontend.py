@@ -11,11 +11,12 @@ from torch.nn.parameter import is_lazy
 from .axes import BATCH_FIRST, FRAME, TIME_FIRST, AxisOrderError
 from .errors import UnsupportedError
 from .network import Network
+from .pair_roles import check_roles
 from .steps import Steps, steps_of
 from .torch_arguments import argument_names, root_of, sequences_of
 from .torch_interpreter import SUPPORTED, Followed, Interpreter, is_plain, path_of
 from .torch_modules import modules
-from .wiring import INPUT, MEMORY, sources_of
+from .wiring import INPUT, MEMORY
 
 __all__ = ["ORDERS", "Traced", "from_torch", "trace_module"]
 
@@ -114,29 +115,10 @@ def trace_module(module: nn.Module, max_steps: Steps = None) -> Traced:
         inputs = dict(zip(sequences, (MEMORY, INPUT), strict=True))
         found, axes = _follow(graph, root, inputs, max_steps)
     arguments = {name: names[place] for place, name in inputs.items()}
-    _check_inputs(module, found.network, arguments)
+    check_roles(f"Output of {type(module).__name__}", found.network, arguments)
     found.network.check()
     states = sum(node.op == "placeholder" for node in graph.nodes) - len(sequences)
     return Traced(found.network, arguments, axes, found.axes, states)
-
-
-def _check_inputs(module: nn.Module, network: Network, arguments: Mapping[str, str]) -> None:
-    """The output depends on each input, and what is called a memory is one."""
-    if MEMORY not in arguments:
-        return
-    subject = f"Forward of {type(module).__name__}"
-    read = {source for sources in sources_of(network.layers).values() for source in sources}
-    for root, argument in arguments.items():
-        if root not in read:
-            raise UnsupportedError(
-                f"{subject} returns what does not depend on {argument}; supported is attention of "
-                f"what follows the input to what follows the memory"
-            )
-    if arguments[INPUT] == MEMORY:
-        raise UnsupportedError(
-            f"{subject} returns what attends to {arguments[MEMORY]} with queries of {MEMORY}; "
-            f"supported are keys and values of {MEMORY}, or another name"
-        )
 
 
 def _follow(

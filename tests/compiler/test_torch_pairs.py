@@ -299,19 +299,19 @@ REFUSALS = {
     "a memory that is not read": (
         Pair,
         unused,
-        r"Forward of Pair returns what does not depend on memory; supported is attention of what "
+        r"Output of Pair does not depend on what memory holds; supported is attention of what "
         r"follows the input to what follows the memory",
     ),
     "an input that is not read": (
         Pair,
         alone,
-        r"Forward of Pair returns what does not depend on x; .*",
+        r"Output of Pair does not depend on what x holds; .*",
     ),
     "the memory asks": (
         Unasked,
         causal,
-        r"Forward of Unasked returns what attends to x with queries of memory; supported are keys "
-        r"and values of memory, or another name",
+        r"Output of Unasked attends to x with queries of memory; supported are keys and values "
+        r"of memory, or another name",
     ),
     "features side by side": (
         Pair,
