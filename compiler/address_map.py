@@ -2,7 +2,7 @@
 
 Registers and states are 32-bit words at byte addresses. The space is cut into regions of equal
 size, a power of two: the registers are the first one, and each state is one of its own, an element
-a word, sign-extended.
+a word, sign-extended. Counters count from reset on, and start anew after 2**32 - 1.
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,13 @@ from .errors import UnsupportedError
 from .fixed import Format
 from .graph import State
 from .integer import IntegerNetwork
+from .saturation import saturating_states
 
 __all__ = ["WORD_BITS", "WORD_BYTES", "AddressMap", "Register", "StateRegion", "Status"]
 
 WORD_BYTES = 4
 WORD_BITS = 8 * WORD_BYTES
+SATURATED = "saturated"
 
 
 class Status:
@@ -34,19 +36,23 @@ class Register:
     Parameters
     ----------
     name : str
-        ``status``, ``cycles``; ``<layer>.load``, ``<layer>.steps``, ``<layer>.kept.<operand>``.
+        ``status``, ``cycles``; ``<layer>.load``, ``<layer>.steps``, ``<layer>.kept.<operand>``,
+        ``<layer>.saturated``, ``<layer>.saturated.<state>``.
     address : int
         In bytes.
     writable : bool
         Whether it is written, and not read.
     what : str
         What it means.
+    settles : bool
+        Whether the answer to a read between sequences waits until all is counted.
     """
 
     name: str
     address: int
     writable: bool
     what: str
+    settles: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,11 @@ class AddressMap:
             for operand in layer.operands:
                 what = f"columns of {operand.name} that were not skipped"
                 names.append((f"{layer.name}.kept.{operand.name}", False, what))
+            cut = f"{layer.name}.{SATURATED}"
+            names.append((cut, False, "values that formats of the layer cut off"))
+            for name in saturating_states(layer.graph):
+                what = f"values that the format of state {name} cut off"
+                names.append((f"{cut}.{name}", False, what))
         most = max([len(names), *(state.size for _, state in found)])
         region = 1 << max(1, (most - 1).bit_length())
         regions = []
@@ -119,7 +130,7 @@ class AddressMap:
             address = number * region * WORD_BYTES
             regions.append(StateRegion(layer_name, state.name, address, state.size, state.format))
         registers = tuple(
-            Register(name, WORD_BYTES * place, writable, what)
+            Register(name, WORD_BYTES * place, writable, what, f".{SATURATED}" in name)
             for place, (name, writable, what) in enumerate(names)
         )
         return cls(registers, tuple(regions), region)

@@ -151,8 +151,12 @@ class Accelerator(wiring.Component):
             block.running.eq(sequences != 0),
             block.settled.eq(Cat(engine.settled for _, engine in engines).all()),
             block.error.eq(self.error),
-            block.pulses.eq(Cat(Cat(engine.step, engine.kept) for _, engine in engines)),
         ]
+        amounts = [
+            amount for _, engine in engines for amount in (engine.step, *engine.kept, *engine.cut)
+        ]
+        for counter, amount in zip(block.amounts, amounts, strict=True):
+            m.d.comb += counter.eq(amount)
         loading = [(layer, engine) for layer, engine in engines if layer.graph.next_states]
         state = 0
         for number, (layer, engine) in enumerate(loading):

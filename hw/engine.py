@@ -54,6 +54,9 @@ class Engine(wiring.Component):
         A timestep's input is complete.
     kept : Out(operands)
         A column of each operand is listed.
+    cut : Out(counts)
+        How many values formats cut off, and how many of each state's next values: of the states
+        that :func:`~deltaloom.compiler.saturation.saturating_states` names.
 
     With states besides:
 
@@ -115,7 +118,9 @@ class Engine(wiring.Component):
                 sequencer.h_buffer.eq(Cat(encoder.wrote_buffer for encoder in encoders[1:])),
             ]
         self._connect_output(m, gates, sequencer)
-        connect_registers(m, self, schedule, store, self._receiver, gates, encoders)
+        connect_registers(
+            m, self, schedule, store, self._receiver, gates, encoders, self._input_cuts
+        )
         return m
 
     def _connect_input(self, m, sequencer):
@@ -132,10 +137,13 @@ class Engine(wiring.Component):
         names = ["index_ahead", "index", "fresh", "buffer", "last"]
         value, rounding = receiver.value, int(operand.node != operand.source)
         if rounding:
-            m.submodules.x_rounded = narrow = Rescale(layer.input_format, operand.format)
+            m.submodules.x_rounded = narrow = Rescale(
+                layer.input_format, operand.format, counts=self._schedule.registers
+            )
             m.d.comb += narrow.i.eq(receiver.value)
             value = narrow.o
         valid = delayed(m, receiver.valid, rounding, "x_valid", reset_less=False)
+        self._input_cuts = [narrow.cut & valid] if rounding and self._schedule.registers else []
         for name in names:
             held = delayed(m, getattr(receiver, name), rounding, f"x_{name}")
             m.d.comb += getattr(encoder, name).eq(held)

@@ -1,14 +1,18 @@
 """What an engine has for the register block: states to load and read, and what is counted."""
 
-from amaranth.hdl import Cat, Signal, signed
+from amaranth.hdl import Cat, Mux, Signal, signed
+from amaranth.lib.data import ArrayLayout
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.graph import State
+from ..compiler.saturation import cut_at_start, saturating_states
 from .delay import delayed
 from .rescale import Rescale, shape_of
 from .state_store import StateStore
 
-__all__ = ["add_store", "connect_registers", "register_members"]
+__all__ = ["INCREMENT", "add_store", "connect_registers", "register_members"]
+
+INCREMENT = 16  # bits of what a counter grows by in a cycle
 
 
 def register_members(schedule):
@@ -16,7 +20,13 @@ def register_members(schedule):
     if not schedule.registers:
         return {}
     layer = schedule.layer
-    members = {"settled": Out(1), "step": Out(1), "kept": Out(len(layer.operands))}
+    counted = 1 + len(saturating_states(layer.graph))
+    members = {
+        "settled": Out(1),
+        "step": Out(1),
+        "kept": Out(len(layer.operands)),
+        "cut": Out(ArrayLayout(INCREMENT, counted)),
+    }
     if schedule.loads:
         states = [state for _, state in layer.graph.of(State)]
         members |= {
@@ -49,8 +59,11 @@ def add_store(m, engine, schedule):
     return store
 
 
-def connect_registers(m, engine, schedule, store, receiver, gates, encoders):
-    """What the register block is told, and the way of states to their store."""
+def connect_registers(m, engine, schedule, store, receiver, gates, encoders, input_cuts=()):
+    """What the register block is told, and the way of states to their store.
+
+    ``input_cuts`` say that a value of the input was cut off.
+    """
     if not schedule.registers:
         return
     last = gates[-1]
@@ -63,8 +76,27 @@ def connect_registers(m, engine, schedule, store, receiver, gates, encoders):
         engine.kept.eq(Cat(encoder.wrote for encoder in encoders)),
     ]
     m.d.sync += under_way.eq(under_way + engine.step - left)
-    if not schedule.loads:
-        return
+    cuts = list(input_cuts)
+    if schedule.loads:
+        cuts += connect_states(m, engine, schedule, store, receiver, gates, encoders)
+    count_cuts(m, engine, schedule.layer, gates, cuts, left & last.flags_at[time][0])
+
+
+def count_cuts(m, engine, layer, gates, cuts, started):
+    """How many values are cut off: in the gate pipelines and where ``cuts`` say so.
+
+    ``started`` says that a sequence is under way which started from the layer's own states.
+    """
+    named = {name: getattr(pipeline, f"cut_{name}") for pipeline in gates for name in pipeline.cuts}
+    at_start = sum(cut_at_start(layer, operand) for operand in layer.operands)
+    amounts = [*cuts, *named.values(), *([Mux(started, at_start, 0)] if at_start else [])]
+    states = [named[node] for node in saturating_states(layer.graph).values()]
+    for place, amount in enumerate([sum(amounts), *states]):
+        m.d.sync += engine.cut[place].eq(amount)
+
+
+def connect_states(m, engine, schedule, store, receiver, gates, encoders):
+    """The way of states to their store and back; where their rounding cuts values off."""
     graph = schedule.layer.graph
     m.d.comb += [receiver.load.eq(engine.load), engine.waiting.eq(receiver.waiting)]
     for stage, pipeline in zip(schedule.pipelines, gates, strict=True):
@@ -81,12 +113,19 @@ def connect_registers(m, engine, schedule, store, receiver, gates, encoders):
                 signal = getattr(store, f"{what}_{name}")
                 m.d.comb += getattr(pipeline, f"{what}_{name}").eq(signal)
             m.d.comb += pipeline.loaded_index.eq(store.index)
-    for operand, encoder in zip(schedule.layer.operands[1:], encoders[1:], strict=True):
-        load_operand(m, schedule, store, receiver, operand, encoder)
+    pairs = zip(schedule.layer.operands[1:], encoders[1:], strict=True)
+    return [
+        cut
+        for operand, encoder in pairs
+        for cut in load_operand(m, schedule, store, receiver, operand, encoder)
+    ]
 
 
 def load_operand(m, schedule, store, receiver, operand, encoder):
-    """A state that is loaded is listed; of any other vector nothing was used before."""
+    """A state that is loaded is listed; of any other vector nothing was used before.
+
+    Returns where its rounding cuts a value off, if it has any.
+    """
     node = schedule.layer.graph.nodes[operand.source]
     if not isinstance(node, State):
         with m.If(store.valid & (store.index < operand.size)):
@@ -97,10 +136,10 @@ def load_operand(m, schedule, store, receiver, operand, encoder):
                 encoder.fresh.eq(1),
                 encoder.listed.eq(0),
             ]
-        return
+        return []
     value, rounding = getattr(store, f"loaded_{node.name}"), int(operand.node != operand.source)
     if rounding:
-        narrow = Rescale(node.format, operand.format)
+        narrow = Rescale(node.format, operand.format, counts=True)
         m.submodules[f"{node.name}_rounded"] = narrow
         m.d.comb += narrow.i.eq(value)
         value = narrow.o
@@ -118,3 +157,4 @@ def load_operand(m, schedule, store, receiver, operand, encoder):
             encoder.buffer.eq(receiver.next_buffer),
             encoder.last.eq(index == operand.size - 1),
         ]
+    return [narrow.cut & loading] if rounding else []

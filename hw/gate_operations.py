@@ -25,12 +25,12 @@ from .scalar_multiplier import ScalarMultiplier
 __all__ = ["operate"]
 
 
-def operate(m, layer, position, operands, valid, unit):
+def operate(m, layer, position, operands, valid, unit, *, counts=False):
     """Add what computes a node of a layer's graph to ``m``; its value, of the node's format.
 
     It is there as many cycles after ``operands``, which are of one cycle, as
     :func:`~deltaloom.compiler.gate_schedule.gate_times` says. ``valid`` and ``unit`` say whose
-    operands they are.
+    operands they are. With ``counts``, a rescale node's component says what its format cuts off.
     """
     nodes, scalars = layer.graph.nodes, layer.graph.scalars
     node = nodes[position]
@@ -41,7 +41,8 @@ def operate(m, layer, position, operands, valid, unit):
             rounded = isinstance(nodes[node.operand], Affine)
             if rounded:
                 source = Format(len(operands[0]), source.frac)
-            value = placed(m, node, Narrow(source, node.format, rounded=rounded), operands[0])
+            narrow = Narrow(source, node.format, rounded=rounded, counts=counts)
+            value = placed(m, node, narrow, operands[0])
         case Activation(function="relu"):
             value = Signal(shape_of(node.format), name=node.name)
             m.d.comb += value.eq(Mux(operands[0] < 0, 0, operands[0]))

@@ -5,7 +5,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..compiler.graph import State
+from ..compiler.graph import Rescale, State
 from .delay import delayed
 from .gate_bias import bias_layout, bias_table
 from .gate_operations import operate
@@ -40,6 +40,8 @@ class GatePipeline(wiring.Component):
         Cell graph, formats, tables, times.
     loads : bool
         Whether states are loaded.
+    counts : bool
+        Whether somebody counts the values that formats cut off.
 
     Members
     -------
@@ -66,16 +68,19 @@ class GatePipeline(wiring.Component):
     given_... : Out
         With ``loads``, for each state that the stage gives, by its name: its next value,
         ``times`` of that cycles later.
+    cut_... : Out(1)
+        With ``counts``, for each rescale node of the stage, by its name: it cut a value off.
     loaded_index, loading_..., loaded_... : In
         With ``loads``, for each state that is kept here, by its name: an element of it that is
         loaded.
     """
 
-    def __init__(self, schedule, *, loads=False):
+    def __init__(self, schedule, *, loads=False, counts=False):
         self._schedule = schedule
         layer, stage = schedule.layer, schedule.stage
         nodes = layer.graph.nodes
         self._loads = loads
+        self._counts = counts
         self._given = stage.gives if loads else ()
         self._operand = None if schedule.given is None else layer.operands[schedule.given]
         self.depth = max(
@@ -118,6 +123,12 @@ class GatePipeline(wiring.Component):
             members["output"] = Out(shape_of(layer.output_format))
         if self._operand:
             members["operand"] = Out(shape_of(self._operand.format))
+        self.cuts = []  # names of the rescale nodes that say what they cut off
+        if counts:
+            rounded = [*stage.nodes, *([self._operand.node] if self._operand else [])]
+            names = [nodes[at].name for at in rounded if isinstance(nodes[at], Rescale)]
+            self.cuts = list(dict.fromkeys(names))
+            members |= {f"cut_{name}": Out(1) for name in self.cuts}
         super().__init__(members)
 
     def elaborate(self, platform):
@@ -164,11 +175,22 @@ class GatePipeline(wiring.Component):
             m.d.comb += self.operand.eq(self._at(m, following, time))
             return
         source = graph.nodes[following].format
-        m.submodules.operand = narrow = Narrow(source, self._operand.format)
+        m.submodules.operand = narrow = Narrow(source, self._operand.format, counts=self._counts)
         m.d.comb += [
             narrow.i.eq(self._at(m, following, time - narrow.latency)),
             self.operand.eq(narrow.o),
         ]
+        if self._counts:
+            # What a sequence's last timestep leaves is rounded by nobody.
+            self._count(m, self._operand.node, narrow, time, ~self.flags_at[time][1])
+
+    def _count(self, m, position, narrow, time, counted=1):
+        """Say when a component cuts off a unit's value, or a scalar of all units."""
+        node = self._schedule.layer.graph.nodes[position]
+        if position in self._schedule.layer.graph.scalars:
+            counted = self.unit_at[time] == self._schedule.size - 1
+        cut = getattr(self, f"cut_{node.name}")
+        m.d.comb += cut.eq(narrow.cut & self.valid_at[time] & counted)
 
     def _carry_units(self, m):
         unit, valid, flags = self.unit, self.valid, self.flags
@@ -288,4 +310,8 @@ class GatePipeline(wiring.Component):
         enter = max(times[operand] for operand in node.operands)
         operands = [self._at(m, operand, enter) for operand in node.operands]
         who = self.valid_at[enter], self.unit_at[enter]
-        self._values[position, times[position]] = operate(m, layer, position, operands, *who)
+        self._values[position, times[position]] = operate(
+            m, layer, position, operands, *who, counts=self._counts
+        )
+        if self._counts and isinstance(node, Rescale):
+            self._count(m, position, getattr(m.submodules, node.name), times[position])

@@ -1,10 +1,11 @@
 """The register block: states, their loading and counters behind an AXI4-Lite port."""
 
-from amaranth.hdl import Array, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..compiler.address_map import WORD_BYTES, AddressMap
+from .engine_registers import INCREMENT
 
 __all__ = ["RegisterBlock", "axi_lite_members"]
 
@@ -68,8 +69,8 @@ class RegisterBlock(wiring.Component):
         Element of a state, what is written to it, and a bit for each state: whether it is.
     states : In(word for each state)
         The element of each, a cycle after ``index``.
-    pulses : In(counters)
-        A bit for each counter, in the order of the map: count.
+    amounts : In(amount for each counter)
+        What each counter, in the order of the map, counts in a cycle.
     """
 
     def __init__(self, addresses):
@@ -96,7 +97,7 @@ class RegisterBlock(wiring.Component):
                 "data": Out(signed(WORD)),
                 "write": Out(count),
                 "states": In(data.ArrayLayout(signed(WORD), count)),
-                "pulses": In(len(self._counters)),
+                "amounts": In(data.ArrayLayout(INCREMENT, len(self._counters))),
             }
         )
 
@@ -110,6 +111,9 @@ class RegisterBlock(wiring.Component):
         m.d.comb += self.index.eq(address[:low])
         values = self._count(m)
         found, load, is_state = self._decode(m, region, writes, strobe)
+        settles = Signal()
+        places = [r.address // WORD_BYTES for r in self._map.registers if r.settles]
+        m.d.comb += settles.eq((region == 0) & Cat(self.index == place for place in places).any())
 
         word, state_word, from_state = Signal(WORD), Signal(signed(WORD)), Signal()
         m.d.comb += [
@@ -141,7 +145,7 @@ class RegisterBlock(wiring.Component):
                     m.next = "FETCH"
                     with m.If(writes):
                         m.next = "CONFIRM"
-                with m.Elif((found == OKAY) & between & ~self.settled):
+                with m.Elif((found == OKAY) & (between | settles) & ~self.settled & ~self.running):
                     pass
                 with m.Elif(~writes):
                     m.next = "FETCH"
@@ -188,7 +192,7 @@ class RegisterBlock(wiring.Component):
         values = {"status": self.running | (self.error << 1), "cycles": cycles}
         for place, register in enumerate(self._counters):
             counter = Signal(WORD, name=f"counter{place}")
-            m.d.sync += counter.eq(counter + self.pulses[place])
+            m.d.sync += counter.eq(counter + self.amounts[place])
             values[register.name] = counter
         return Array(values.get(register.name, 0) for register in self._map.registers)
 

@@ -23,6 +23,8 @@ class Rescale(wiring.Component):
         Formats of input and output.
     rounded : bool
         Whether the half that rounding adds is already part of the input.
+    counts : bool
+        Whether somebody counts the values that are cut off.
 
     Members
     -------
@@ -30,11 +32,13 @@ class Rescale(wiring.Component):
         Value to narrow.
     o : Out(target)
         Narrowed value, :attr:`latency` cycles later.
+    cut : Out(1)
+        With ``counts``: the target cut it off.
     """
 
     latency = 1
 
-    def __init__(self, source, target, *, rounded=False):
+    def __init__(self, source, target, *, rounded=False, counts=False):
         if not isinstance(source, Format):
             raise TypeError(f"Source must be a Format, not {source!r}")
         if not isinstance(target, Format):
@@ -42,7 +46,9 @@ class Rescale(wiring.Component):
         self._shift = source.frac - target.frac
         self._half = 0 if rounded or self._shift < 1 else 1 << (self._shift - 1)
         self._target = target
-        super().__init__({"i": In(shape_of(source)), "o": Out(shape_of(target))})
+        self._counts = counts
+        cut = {"cut": Out(1)} if counts else {}
+        super().__init__({"i": In(shape_of(source)), "o": Out(shape_of(target)), **cut})
 
     def elaborate(self, platform):
         m = Module()
@@ -57,4 +63,6 @@ class Rescale(wiring.Component):
         if target.signed:
             below = wide[-1] & ~upper.all()
         m.d.sync += self.o.eq(Mux(below, target.min, Mux(above, target.max, wide)))
+        if self._counts:
+            m.d.sync += self.cut.eq(below | above)
         return m

@@ -22,7 +22,7 @@ def connect_gates(m, schedule, lanes, token, elements):
     for stage, first in zip(schedule.stages, schedule.first_fold, strict=True):
         number = stage.stage.number
         drain = Drain(stage, lanes.sum_widths)
-        gates = GatePipeline(stage, loads=schedule.loads)
+        gates = GatePipeline(stage, loads=schedule.loads, counts=schedule.registers)
         m.submodules[f"drain{number or ''}"] = drain
         m.submodules[f"gates{number or ''}"] = gates
         mine = token.stage == number if schedule.stages[1:] else 1
@@ -52,7 +52,7 @@ def connect_pass(m, schedule, before, source, stage):
     """A pass over vectors, which begins when the stage before it is done."""
     number, nodes = stage.stage.number, stage.layer.graph.nodes
     m.submodules[f"pass{number}"] = units = VectorPass(stage.size)
-    gates = GatePipeline(stage, loads=schedule.loads)
+    gates = GatePipeline(stage, loads=schedule.loads, counts=schedule.registers)
     m.submodules[f"gates{number}"] = gates
     time = before.end_time
     m.d.comb += [

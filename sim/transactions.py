@@ -7,6 +7,7 @@ import numpy as np
 
 from ..compiler.address_map import WORD_BYTES, AddressMap
 from ..compiler.integer import IntegerNetwork
+from ..compiler.saturation import saturating_states
 from ..compiler.schedule import LayerSchedule, Schedule
 from ..compiler.states import LoadedStates
 from .golden import GoldenRun
@@ -69,6 +70,7 @@ class Duration:
     def __init__(self, network: IntegerNetwork, schedule: Schedule):
         addresses = AddressMap.of(network)
         self._states_from = addresses.region * WORD_BYTES
+        self._settling = {r.address for r in addresses.registers if r.settles}
         self._loads = {
             addresses.addresses[f"{layer.layer.name}.load"]: layer.load_cycles
             for layer in schedule.layers
@@ -79,7 +81,7 @@ class Duration:
         """Cycle of the answer to what begins in a cycle; states are there in cycle ``settled``."""
         load = self._loads.get(address, 0)
         done = begun + 1
-        if load or address >= self._states_from:
+        if load or address >= self._states_from or address in self._settling:
             done = max(done, settled)
         return done + load + (WRITE_LATENCY if write else READ_LATENCY)
 
@@ -180,4 +182,8 @@ def counters(
         for operand in layer.operands:
             kept = int(run.traces[layer.name].fired[operand.name].sum())
             found[f"{layer.name}.kept.{operand.name}"] = kept
+        saturated = run.traces[layer.name].saturated
+        found[f"{layer.name}.saturated"] = sum(saturated.values())
+        for state, node in saturating_states(layer.graph).items():
+            found[f"{layer.name}.saturated.{state}"] = saturated[node]
     return found

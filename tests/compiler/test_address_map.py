@@ -23,8 +23,12 @@ def test_what_there_is(addresses):
     assert [state.name for state in addresses.states] == ["l.0.h", "l.0.c", "l.1.h"]
     assert [register.name for register in addresses.registers] == [
         *("status", "cycles", "l.0.load", "l.0.steps", "l.0.kept.x", "l.0.kept.h"),
-        *("l.1.load", "l.1.steps", "l.1.kept.x", "l.1.kept.h", "l.2.steps", "l.2.kept.x"),
+        *("l.0.saturated", "l.0.saturated.h", "l.0.saturated.c"),
+        *("l.1.load", "l.1.steps", "l.1.kept.x", "l.1.kept.h"),
+        *("l.1.saturated", "l.1.saturated.h", "l.2.steps", "l.2.kept.x", "l.2.saturated"),
     ]
+    settling = [r.name for r in addresses.registers if r.settles]
+    assert settling == [name for name in addresses.addresses if "saturated" in name]
     assert [r.name for r in addresses.registers if r.writable] == ["l.0.load", "l.1.load"]
 
 

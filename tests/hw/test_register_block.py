@@ -11,6 +11,8 @@ from deltaloom.compiler.address_map import AddressMap
 from deltaloom.compiler.cells import GRU, LSTM, Linear
 from deltaloom.hw.register_block import RegisterBlock
 
+from .conftest import simulate
+
 OKAY, SLAVE_ERROR, DECODE_ERROR = 0, 2, 3
 
 
@@ -124,6 +126,42 @@ def test_states_wait_until_they_are_there(bench, addresses):
     assert log.cycles[2] == 3
 
 
+def test_what_is_cut_off_is_counted_to_its_end(bench, addresses):
+    """A read waits for the timesteps that are under way, but for no sequence."""
+    at = addresses.addresses
+    request = [(0, at["l.0.saturated.h"], 0)]
+    assert talk(bench, RegisterBlock(addresses), request, settle=20).cycles == [22]
+    during = talk(bench, RegisterBlock(addresses), request, settle=20, running=lambda step: 1)
+    assert during.cycles == [3]
+    assert during.answers == [(OKAY, 0)]
+
+
+def test_counters_grow_by_their_amounts(addresses):
+    """Each by its own."""
+    block = RegisterBlock(addresses)
+    names = [register.name for register in block._counters]
+    amounts = {"l.0.saturated": 65_535, "l.0.kept.h": 1, "l.1.saturated.h": 3}
+    found = {}
+
+    async def bench(ctx):
+        for name, amount in amounts.items():
+            ctx.set(block.amounts[names.index(name)], amount)
+        await ctx.tick().repeat(100)
+        for name in amounts:
+            ctx.set(block.amounts[names.index(name)], 0)
+        ctx.set(block.settled, 1)
+        ctx.set(block.s_axil_rready, 1)
+        for name in names:
+            ctx.set(block.s_axil_araddr, addresses.addresses[name])
+            ctx.set(block.s_axil_arvalid, 1)
+            *_, found[name] = await ctx.tick().sample(block.s_axil_rdata).until(block.s_axil_rvalid)
+            ctx.set(block.s_axil_arvalid, 0)
+            await ctx.tick()
+
+    simulate(block, bench)
+    assert found == {name: 100 * amounts.get(name, 0) for name in names}
+
+
 def test_refusals(bench, addresses):
     at = addresses.addresses
     beyond = addresses.registers[-1].address + 4
@@ -136,7 +174,7 @@ def test_refusals(bench, addresses):
         (0, at["l.1.h"] + 12, 0, DECODE_ERROR),
         (1, at["l.0.h"] + 20, 1, DECODE_ERROR),
     ]
-    assert addresses.region == 16
+    assert addresses.region == 32
     log = talk(bench, RegisterBlock(addresses), [case[:3] for case in cases])
     assert log.answers == [(error, None if write else 0) for write, _, _, error in cases]
     broken = talk(bench, RegisterBlock(addresses), [(1, at["l.0.h"], 1, 0x3)])

@@ -33,6 +33,16 @@ def test_every_input(cycles, source, target):
     np.testing.assert_array_equal(got, requantize(values, source, target))
 
 
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+@pytest.mark.parametrize("source", SOURCES, ids=str)
+def test_what_is_cut_off(cycles, source, target):
+    values = codes(source)
+    dut = Rescale(source, target, counts=True)
+    cut = cycles(dut, {"i": values}, ["cut"], len(values) + dut.latency)["cut"][dut.latency :]
+    exact = np.floor(np.ldexp(values.astype(float), target.frac - source.frac) + 0.5)
+    np.testing.assert_array_equal(cut, (exact < target.min) | (exact > target.max))
+
+
 @pytest.mark.parametrize("target", TARGETS[::3], ids=str)
 def test_half_is_part_of_the_input(cycles, target):
     """As behind the bias memory: the input is the value plus half, a bit wider."""

@@ -40,7 +40,11 @@ def test_what_happens_when(network, planned):
     left = run.states["l.0"]["h"][1].tolist()
     assert rows[4:7] == [(0, h + 4 * place, left[place], 12, 12) for place in range(3)]
     assert [row[1] for row in rows[7:]] == [
-        at[name] for name in ("l.0.steps", "l.0.kept.x", "l.0.kept.h", "l.1.steps", "l.1.kept.x")
+        at[name]
+        for name in (
+            *("l.0.steps", "l.0.kept.x", "l.0.kept.h", "l.0.saturated", "l.0.saturated.h"),
+            *("l.1.steps", "l.1.kept.x", "l.1.saturated"),
+        )
     ]
 
 
@@ -51,7 +55,8 @@ def test_counters(network, planned):
     assert found["cycles"] == 99
     assert found["l.0.steps"] == 6
     assert found["l.0.kept.x"] == run.traces["l.0"].fired["x"].sum()
-    assert full.answers[-5:].tolist() == [found[name] for name in list(found)[1:]]
+    assert found["l.0.saturated"] == sum(run.traces["l.0"].saturated.values())
+    assert full.answers[-8:].tolist() == [found[name] for name in list(found)[1:]]
     assert not full.answers[:4].any()
 
 
@@ -62,6 +67,7 @@ def test_how_long_they_take(network):
     assert duration.answer(False, at["l.0.h"], 10, 0) == 13
     assert duration.answer(False, at["l.0.h"], 10, 30) == 32
     assert duration.answer(False, at["l.0.steps"], 10, 30) == 13
+    assert duration.answer(False, at["l.0.saturated.h"], 10, 30) == 32
     assert duration.answer(True, at["l.0.load"], 10, 0) == 12 + 3 + 6
 
 
