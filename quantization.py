@@ -114,6 +114,7 @@ def prepare(
     recipe: Recipe | None,
     calibration: Any,
     *,
+    memory: Any = None,
     learn_ranges: bool = False,
     max_steps: Steps = None,
 ) -> Prepared:
@@ -125,11 +126,14 @@ def prepare(
     ----------
     model : torch.nn.Module, Network, or path of an ONNX file
         As :func:`quantize` takes it; it is not changed. The result is called as a module is, and
-        as any torch module with one input (batch, time, features) for the others.
+        as any torch module with one input (batch, time, features) for the others, or with a
+        memory besides: ``prepared(x, memory)``.
     recipe : Recipe, optional
         Widths, clipping, skipping and thresholds. None: 8 bits, nothing skipped.
     calibration : array or list of arrays
         Sample inputs, as :func:`quantize` takes them; they choose all ranges.
+    memory : array or list of arrays, optional
+        As ``calibration``: for a model with a memory.
     learn_ranges : bool
         Whether the ranges of weights and of the inputs of products are trained too (Jain et al.
         2019), as ``ranges.log2_steps``. Otherwise they stay.
@@ -146,9 +150,14 @@ def prepare(
     from .training.prepare import prepare_network
 
     recipe = recipe_or_default(recipe)
-    steps = _steps(model, calibration, None, max_steps)
+    steps = _steps(model, calibration, memory, max_steps)
     return prepare_network(
-        _read(model, steps), recipe, calibration, learn_ranges=learn_ranges, max_steps=steps
+        _read(model, steps),
+        recipe,
+        calibration,
+        memory=memory,
+        learn_ranges=learn_ranges,
+        max_steps=steps,
     )
 
 

@@ -1,6 +1,6 @@
 """A forward pass through a network in integers: layer after layer, each a function of tensors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..compiler.quantize import Plan, quantize_layer, quantize_stream_layer
 from ..compiler.recipe import Recipe
 from ..compiler.stream_values import check_indices
 from ..compiler.streams import StreamLayer
-from ..compiler.wiring import INPUT, index_entries, sources_of
+from ..compiler.wiring import index_entries, sources_of
 from .attention import run_attention
 from .layer import LayerOutput, run_layer
 from .network_parameters import NetworkParameters
@@ -40,8 +40,7 @@ def run_network(
     plan: Plan,
     recipe: Recipe,
     parameters: NetworkParameters,
-    values: Tensor,
-    lengths: np.ndarray,
+    given: Mapping[str, tuple[Tensor, np.ndarray]],
     dtype: torch.dtype,
     kept: Callable[[str], tuple[str, ...]],
     step: StepOf | None,
@@ -56,10 +55,9 @@ def run_network(
         How weights are rounded.
     parameters : NetworkParameters
         What is rounded.
-    values : torch.Tensor
-        (time, batch, features), not rounded yet.
-    lengths : numpy.ndarray
-        Timesteps of each sequence, (batch,).
+    given : mapping of str to tuple
+        By input: values (time, batch, features), not rounded yet, and the timesteps of each
+        sequence, (batch,).
     dtype : torch.dtype
         Of all streams that it holds.
     kept : callable
@@ -72,13 +70,15 @@ def run_network(
     DeltaloomError
         For an input that is to be an index of a table and is none.
     """
-    entries = index_entries(plan.network.layers)
-    if entries is not None:
-        living = values.detach()[torch.arange(len(values))[:, None] < torch.from_numpy(lengths)]
-        check_indices("Input", living.numpy(), entries)
     run = _Run(plan, recipe, parameters, kept, step)
-    rounded = round_values(values, plan.streams[INPUT], dtype, run.step((INPUT, "stream", "")))
-    found = Pass({INPUT: (rounded, lengths)})
+    found = Pass({})
+    for name, (values, lengths) in given.items():
+        entries = index_entries(plan.network.layers, name)
+        if entries is not None:
+            living = values.detach()[torch.arange(len(values))[:, None] < torch.from_numpy(lengths)]
+            check_indices(name.capitalize(), living.numpy(), entries)
+        rounded = round_values(values, plan.streams[name], dtype, run.step((name, "stream", "")))
+        found.streams[name] = rounded, lengths
     for layer, sources in zip(
         plan.network.layers, sources_of(plan.network.layers).values(), strict=True
     ):

@@ -6,14 +6,13 @@ import torch
 from torch import nn
 
 from ..compiler.errors import DeltaloomError, UnsupportedError
-from ..compiler.inputs import refuse_memory
 from ..compiler.network import Network
 from ..compiler.quantize import make_plan
 from ..compiler.recipe import Recipe
 from ..compiler.recipe_values import COMPENSATED
 from ..compiler.steps import Steps
 from ..compiler.torch_frontend import trace_module
-from .call import Call, call_of
+from .call import call_of, call_of_network
 from .prepared import Prepared
 
 __all__ = ["prepare_network"]
@@ -24,6 +23,7 @@ def prepare_network(
     recipe: Recipe,
     calibration: Any,
     *,
+    memory: Any = None,
     learn_ranges: bool = False,
     max_steps: Steps = None,
 ) -> Prepared:
@@ -39,6 +39,8 @@ def prepare_network(
     calibration : array or list of arrays
         Sample inputs, NumPy or torch, float: (batch, time, features), or a list of
         (time, features).
+    memory : array or list of arrays, optional
+        As ``calibration``, of a model with a memory.
     learn_ranges : bool
         Whether ranges are trained too.
     max_steps : int or mapping of str to int, optional
@@ -50,13 +52,12 @@ def prepare_network(
             f"nearest and stochastic"
         )
     if isinstance(model, Network):
-        refuse_memory(model.inputs, "Training")
-        return Prepared(make_plan(model, calibration, recipe), Call(), torch.float32, learn_ranges)
+        plan = make_plan(model, calibration, recipe, memory=memory)
+        return Prepared(plan, call_of_network(model), torch.float32, learn_ranges)
     if isinstance(model, Prepared):
         raise DeltaloomError("Model must be in float; this one is prepared already")
     traced = trace_module(model, max_steps)
     network = traced.network
-    refuse_memory(network.inputs, "Training")
     kept = next((layer.name for layer in network.computing if layer.steps), None)
     if kept is not None:
         raise UnsupportedError(
@@ -76,4 +77,5 @@ def prepare_network(
             f"Module {type(model).__name__} returns final states that no layer of its own has; "
             f"supported is one that is called in a module which returns the output alone"
         )
-    return Prepared(make_plan(network, calibration, recipe), call, dtype, learn_ranges)
+    plan = make_plan(network, calibration, recipe, memory=memory)
+    return Prepared(plan, call, dtype, learn_ranges)

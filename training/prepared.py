@@ -17,9 +17,11 @@ from ..compiler.quantize import (
 )
 from ..compiler.recipe import Recipe
 from ..compiler.recipe_names import check_recipe
+from ..compiler.wiring import INPUT
 from . import checkpoint
 from .activity import delta_activity
-from .call import Arguments, Call, as_frames, read_arguments, shape_output
+from .arguments import Arguments, as_frames, read_arguments, shape_output
+from .call import Call
 from .dense_shift import is_shift
 from .forward import Pass, run_network
 from .network_parameters import NetworkParameters
@@ -99,14 +101,14 @@ class Prepared(nn.Module):
     def _float_network(self) -> Network:
         return self.cells.network(self._plan, self._step)
 
-    def calibrate(self, calibration: Any) -> None:
+    def calibrate(self, calibration: Any, memory: Any = None) -> None:
         """Choose all ranges anew, for the weights of now.
 
         Ranges do not grow with signals that grow as training goes on: what leaves them saturates.
-        ``calibration`` is as :func:`deltaloom.prepare` takes it. Gates with shift weights keep the
-        scales of their weights, of which those are made.
+        ``calibration`` and ``memory`` are as :func:`deltaloom.prepare` takes them. Gates with
+        shift weights keep the scales of their weights, of which those are made.
         """
-        found = make_plan(self._float_network(), calibration, self.recipe)
+        found = make_plan(self._float_network(), calibration, self.recipe, memory=memory)
         found = keeping_shifts(self._plan, found)
         self._calibrated = replace(found, network=self._calibrated.network)
         if self.ranges:
@@ -124,18 +126,18 @@ class Prepared(nn.Module):
     def forward(self, *arguments: Any, **named: Any) -> Any:
         """What the module that it was made from returns, of the same arguments.
 
-        It also takes a list of (time, features), for sequences of different lengths: instead of
+        It also takes lists of (time, features), for sequences of different lengths: instead of
         (batch, time, outputs) it returns a list of (time, outputs) then. As in torch, recurrent
         modules take and return packed sequences.
         """
         call, network = self._signature, self._calibrated.network
-        given = read_arguments(call, network.input_size, arguments, named)
+        taken = read_arguments(call, network.inputs, arguments, named)
+        given = taken[INPUT]
         found = run_network(
             self._plan,
             self._rounding(),
             self.cells,
-            given.values,
-            given.lengths,
+            {name: (part.values, part.lengths) for name, part in taken.items()},
             self._dtype,
             call.kept,
             self._step if self.ranges else None,

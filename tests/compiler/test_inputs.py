@@ -290,5 +290,3 @@ class TestRefusals:
             dl.generate(model, lanes=4, registers=True)
         with pytest.raises(dl.UnsupportedError, match="Register block is for networks with an"):
             dl.generate(model, "ulx3s_25f", registers=True)
-        with pytest.raises(dl.UnsupportedError, match="Training is for networks with an input"):
-            dl.prepare(network, None, x)
