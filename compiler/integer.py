@@ -16,19 +16,15 @@ from .integer_attention import IntegerAttention
 from .inverse import FixedInverse
 from .pwl import PiecewiseLinear
 from .stages import Stage, stages_of
-from .streams import Pool, Reverse, StreamLayer
-from .wiring import (
-    INPUT,
-    Length,
+from .stream_inference import (
     index_entries,
     infer_input_format,
     infer_input_size,
-    roots_of,
-    sources_of,
     stream_formats,
-    stream_lengths,
     stream_sizes,
 )
+from .streams import Pool, Reverse, StreamLayer
+from .wiring import INPUT, Length, roots_of, sources_of, stream_lengths
 
 __all__ = [
     "MAX_ACCUMULATOR",

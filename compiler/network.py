@@ -8,6 +8,7 @@ import numpy as np
 from .attention import Attention
 from .errors import DeltaloomError
 from .graph import Affine, Constant, Graph, State
+from .stream_inference import infer_input_size, stream_sizes
 from .streams import (
     ArgMax,
     Concatenate,
@@ -19,14 +20,7 @@ from .streams import (
     Sum,
     Window,
 )
-from .wiring import (
-    INPUT,
-    check_wiring,
-    infer_input_size,
-    roots_of,
-    stream_lengths,
-    stream_sizes,
-)
+from .wiring import INPUT, check_wiring, roots_of, stream_lengths
 
 __all__ = [
     "ArgMax",

@@ -20,9 +20,10 @@ from .output_sums import check_sums, keep_sums
 from .recipe import Recipe
 from .recipe_names import check_recipe
 from .recipe_values import COMPENSATED, SUMS
+from .stream_inference import infer_input_format, stream_sizes
 from .streams import Embedding, Pool, StreamLayer, Sum
 from .weights import quantize_weights
-from .wiring import INPUT, MEMORY, infer_input_format, sources_of, stream_sizes
+from .wiring import INPUT, MEMORY, sources_of
 
 __all__ = [
     "Plan",

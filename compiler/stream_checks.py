@@ -2,8 +2,9 @@
 
 from .check_rules import require
 from .integer import IntegerNetwork
+from .stream_inference import infer_input_format
 from .streams import Embedding, Reverse, StreamLayer, Window
-from .wiring import INPUT, MEMORY, infer_input_format
+from .wiring import INPUT, MEMORY
 
 __all__ = ["check_streams"]
 

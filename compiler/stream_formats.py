@@ -6,8 +6,9 @@ from .fixed import Format
 from .network import Layer, Network
 from .recipe import Recipe
 from .recipe_values import SUMS
+from .stream_inference import keeps_format
 from .streams import ArgMax, Embedding
-from .wiring import keeps_format, readers_of, sources_of
+from .wiring import readers_of, sources_of
 
 __all__ = ["choose_stream_formats"]
 

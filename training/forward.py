@@ -13,9 +13,10 @@ from ..compiler.integer_attention import IntegerAttention
 from ..compiler.network import Embedding, Layer
 from ..compiler.quantize import Plan, quantize_layer, quantize_stream_layer
 from ..compiler.recipe import Recipe
+from ..compiler.stream_inference import index_entries
 from ..compiler.stream_values import check_indices
 from ..compiler.streams import StreamLayer
-from ..compiler.wiring import index_entries, sources_of
+from ..compiler.wiring import sources_of
 from .attention import run_attention
 from .layer import LayerOutput, run_layer
 from .network_parameters import NetworkParameters
