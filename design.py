@@ -139,7 +139,7 @@ class Design:
                 "generate it with registers=True"
             )
         given, cut = quantize_states(network, states, len(x))
-        read = None if states is None else np.ones(len(sequences), dtype=bool)
+        read = None if states is None else np.ones(len(x), dtype=bool)
         experiment = Experiment.of(network, sequences, given, read)
         predicted, stimulus = experiment.predict(self.schedule)
         total = int(predicted.delivered[-1]) + 1

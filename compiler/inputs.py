@@ -1,23 +1,14 @@
 """The inputs of an integer network: what each takes, in the order of the port."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import DeltaloomError, UnsupportedError
+from .errors import DeltaloomError
 from .fixed import Format
-from .wiring import MEMORY
 
-__all__ = ["NetworkInput", "refuse_memory"]
-
-
-def refuse_memory(inputs: Collection[str], what: str) -> None:
-    """Raise unless a network with these inputs has one alone, which is all that ``what`` takes."""
-    if MEMORY in inputs:
-        raise UnsupportedError(
-            f"{what} is for networks with an input alone; this one has a memory as well"
-        )
+__all__ = ["NetworkInput"]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from itertools import accumulate
 from .attention_schedule import AttentionSchedule
 from .errors import DeltaloomError, UnsupportedError
 from .graph import State
-from .inputs import refuse_memory
 from .integer import IntegerLayer, IntegerNetwork, Operand, Skip
 from .integer_attention import IntegerAttention
 from .stage_schedule import (
@@ -332,8 +331,6 @@ def schedule(
     registers : bool
         Whether there is a register block, by which a host reads and loads states.
     """
-    if registers:
-        refuse_memory(network.inputs, "Register block")
     names = [layer.name for layer in network.multiplying]
     if isinstance(lanes, Mapping):
         unknown, missing = set(lanes) - set(names), set(names) - set(lanes)

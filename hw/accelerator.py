@@ -123,11 +123,15 @@ class Accelerator(wiring.Component):
         with m.If(Cat(entrance.error, *self._errors).any()):
             m.d.sync += self.error.eq(1)
         if self._addresses is not None:
-            self._connect_registers(m, entrance)
+            self._connect_registers(m, entrance, roots[INPUT])
         return m
 
-    def _connect_registers(self, m, entrance):
-        """The register block; while it loads states, the input waits."""
+    def _connect_registers(self, m, entrance, last_input):
+        """The register block; while it loads states, the input waits.
+
+        ``last_input`` is the stream whose sequences end what is computed at a time: a sequence,
+        or a pair of them.
+        """
         m.submodules.registers = block = RegisterBlock(self._addresses)
         for name in axi_lite_members(self._addresses.address_bits):
             port, own = getattr(block, name), getattr(self, name)
@@ -136,12 +140,12 @@ class Accelerator(wiring.Component):
         with m.If(block.loading):
             m.d.comb += [entrance.i.valid.eq(0), self.s_axis_tready.eq(0)]
 
-        between = Signal(init=1)  # the element that comes is the first one of a sequence
+        between = Signal(init=1)  # the element that comes is the first one of a sequence or pair
         sequences = Signal(16)
         taken = entrance.i.valid & entrance.i.ready
         left = self.m_axis_tvalid & self.m_axis_tready & self.m_axis_tlast
         with m.If(taken):
-            m.d.sync += between.eq(entrance.o.payload.last)
+            m.d.sync += between.eq(last_input.valid & last_input.payload.last)
         m.d.sync += sequences.eq(sequences + (taken & between) - left)
         engines = [
             (layer, getattr(m.submodules, submodule_name(layer.name)))

@@ -170,7 +170,8 @@ def predict(
         begin = answers.give(beats, accepted, port, settled)
         if len(roots) > 1 and accepted:
             # The element before went elsewhere, and this one comes behind it.
-            begin = int(accepted[-1][-1]) + 1 + (0 if gaps is None else int(gaps[beats]))
+            behind = int(accepted[-1][-1]) + 1 + (0 if gaps is None else int(gaps[beats]))
+            begin = max(begin, behind)
         for time in range(length):
             offered = None if gaps is None else gaps[beats : beats + size]
             there = np.full(size, LONG_AGO if time else begin)

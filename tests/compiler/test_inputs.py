@@ -281,12 +281,3 @@ class TestRefusals:
         model = dl.quantize(network, x)
         with pytest.raises(dl.DeltaloomError, match="Memory must be left out"):
             model.integer(x, memory=memory)
-
-    def test_what_takes_an_input_alone(self, translator):
-        network = translator()
-        memory, x = pairs()
-        model = dl.quantize(network, x, memory=memory)
-        with pytest.raises(dl.UnsupportedError, match="Register block is for networks with an"):
-            dl.generate(model, lanes=4, registers=True)
-        with pytest.raises(dl.UnsupportedError, match="Register block is for networks with an"):
-            dl.generate(model, "ulx3s_25f", registers=True)

@@ -173,3 +173,14 @@ def test_long_memories(prove):
 @pytest.mark.slow
 def test_a_reader_so_slow_that_all_queues_fill(prove):
     prove(chained(), 9, lengths=(5, 1, 7), stalls=(0.97,))
+
+
+def test_registers_between_pairs(prove):
+    """States of both sides are loaded before some pairs and read after others."""
+    prove(translator(size=2), 7, lengths=(4, 1, 3), stalls=(0.3,), registers=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [translator, bidirectional, chained, direct, beside_itself])
+def test_registers_of_all_ways(prove, make):
+    prove(make(), 11, lengths=LENGTHS, stalls=(0.0, 0.4), registers=True)
