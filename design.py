@@ -358,7 +358,7 @@ def generate(
     network = model.network
     found = catalogue.get(board) if board is not None else None
     if lanes is None:
-        lanes = budget.most_lanes(network, found) if found else DEFAULT_LANES
+        lanes = budget.most_lanes(network, found, registers=registers) if found else DEFAULT_LANES
     target = budget.target_of(found) if found else GENERIC
     folded = schedule(network, lanes, target, registers=registers)
     if found:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from math import ceil
 
+from ..compiler.address_map import WORD_BITS, AddressMap
 from ..compiler.attention_schedule import AttentionSchedule
 from ..compiler.encodings import Integers
 from ..compiler.errors import DoesNotFitError
@@ -16,10 +17,12 @@ from ..hw.storage import attention_memories, layer_memories
 from ..hw.stream_storage import stream_memories
 from .catalogue import Board
 from .fits import Need, check_fits
+from .inbox import BUFFER_DEPTH, buffer_width
 
-__all__ = ["check_schedule", "most_lanes", "need_of", "target_of"]
+__all__ = ["check_schedule", "most_lanes", "need_of", "target_of", "with_bridge"]
 
 RAM_LUTS = 6  # of 16 words of 4 bits
+BRIDGES = {False: (450, 250), True: (680, 335)}  # tables and flip-flops; True with registers
 SHARE = 0.65  # of a board's logic is planned with: control and routing logic is not estimated
 
 _TARGETS = {
@@ -94,6 +97,16 @@ def kept_logic(layer: LayerSchedule) -> tuple[int, int]:
     return luts, flip_flops
 
 
+def register_logic(folded: Schedule) -> tuple[int, int]:
+    """Tables and flip-flops of the register block's counters, and of the word that is read."""
+    if not folded.registers:
+        return 0, 0
+    registers = AddressMap.of(folded.network).registers
+    counters = sum(not register.writable for register in registers) - 1  # but for the status
+    # A table adds a bit of a counter; one chooses between two bits, twice at the most.
+    return WORD_BITS * counters + WORD_BITS * counters // 2, WORD_BITS * (counters + 1)
+
+
 def need_of(folded: Schedule) -> Need:
     """What a schedule takes at the least: multipliers, memories, and the lanes' own logic.
 
@@ -101,7 +114,8 @@ def need_of(folded: Schedule) -> Need:
     """
     between = stream_memories(folded.network, folded.target)
     memories = [(memory.width, memory.depth) for memory in between if memory.block_ram]
-    luts, flip_flops, multipliers = 0, 0, 0
+    multipliers = 0
+    luts, flip_flops = register_logic(folded)
     for attention in folded.attentions:
         memories += [
             (memory.width, memory.depth)
@@ -129,11 +143,42 @@ def need_of(folded: Schedule) -> Need:
 
 
 def check_schedule(folded: Schedule, board: Board) -> None:
-    """Raise DoesNotFitError, which names what limits, unless a board can hold a schedule."""
-    check_fits(need_of(folded), board)
+    """Raise DoesNotFitError, which names what limits, unless a board can hold a schedule.
+
+    The bridge to the board's serial line is counted as well.
+    """
+    try:
+        check_fits(with_bridge(need_of(folded), folded.registers), board)
+    except DoesNotFitError as error:
+        if not folded.registers:
+            raise
+        check_without_registers(folded, board)
+        raise DoesNotFitError(f"{error}, or no registers") from None
 
 
-def most_lanes(network: IntegerNetwork, board: Board) -> int:
+def check_without_registers(folded: Schedule, board: Board) -> None:
+    """Raise DoesNotFitError if a board cannot even hold a schedule that has no registers."""
+    plain = [
+        replace(layer, registers=False) if isinstance(layer, LayerSchedule) else layer
+        for layer in folded.layers
+    ]
+    need = need_of(replace(folded, layers=tuple(plain), registers=False))
+    check_fits(with_bridge(need, False), board)
+
+
+def with_bridge(need: Need, registers: bool) -> Need:
+    """What an accelerator and its bridge take together, at the least."""
+    luts, flip_flops = BRIDGES[registers]
+    buffer = (buffer_width(registers), BUFFER_DEPTH)
+    return replace(
+        need,
+        luts=need.luts + luts,
+        flip_flops=need.flip_flops + flip_flops,
+        memories=(*need.memories, buffer),
+    )
+
+
+def most_lanes(network: IntegerNetwork, board: Board, *, registers: bool = False) -> int:
     """The most lanes with which a network fits a board, with logic left for what is not estimated.
 
     Where not even one lane a layer fits, that number: the check that follows says what limits.
@@ -143,9 +188,11 @@ def most_lanes(network: IntegerNetwork, board: Board) -> int:
     while low < high:
         middle = (low + high + 1) // 2
         try:
-            need = need_of(schedule(network, middle, target_of(board)))
+            folded = schedule(network, middle, target_of(board), registers=registers)
+            need = need_of(folded)
             luts, flip_flops = ceil(need.luts / SHARE), ceil(need.flip_flops / SHARE)
-            check_fits(replace(need, luts=luts, flip_flops=flip_flops), board)
+            whole = with_bridge(need, registers)  # what is left holds its logic
+            check_fits(replace(whole, luts=luts, flip_flops=flip_flops), board)
         except DoesNotFitError:
             high = middle - 1
         else:

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from deltaloom.boards.bridge import Bridge
 from deltaloom.boards.budget import (
     SHARE,
     check_schedule,
@@ -8,8 +11,11 @@ from deltaloom.boards.budget import (
     most_lanes,
     need_of,
     target_of,
+    with_bridge,
 )
 from deltaloom.boards.catalogue import get
+from deltaloom.boards.fits import Need
+from deltaloom.boards.flow import synthesise
 from deltaloom.compiler.cells import GRU, LSTM, Linear
 from deltaloom.compiler.errors import DoesNotFitError
 from deltaloom.compiler.network import Embedding, Network, Reverse
@@ -71,3 +77,42 @@ def test_memories_between_engines_count(random_layer):
         with pytest.raises(DoesNotFitError, match=sentence):
             check_schedule(schedule(network, 2, target_of(ECP5)), ECP5)
         check_schedule(schedule(network, 2, target_of(LARGE)), LARGE)
+
+
+def test_registers_and_bridge_count(integer_network):
+    """A counter takes as many tables and flip-flops as it has bits, and a choice."""
+    network = integer_network(LSTM(3, 6), recipe=Recipe(skip="delta"))
+    plain, counting = (schedule(network, 4, target_of(ECP5), registers=r) for r in (False, True))
+    need, more = need_of(plain), need_of(counting)
+    counters = 7  # cycles, steps, two lists, what is cut off in all and of two states
+    assert more.flip_flops - need.flip_flops == 32 * (counters + 1)
+    assert more.luts - need.luts == 48 * counters
+    assert len(more.memories) == len(need.memories)  # of six words: made of logic
+    with_it = with_bridge(more, True)
+    assert with_it.memories[-1] == (11, 256)
+    assert with_it.luts > with_bridge(more, False).luts
+
+
+def test_what_registers_cost_is_said(integer_network):
+    """With a board on which all else fits, they are what has to go."""
+    network = integer_network(GRU(3, 6), recipe=Recipe(skip="delta"))
+    plain, counting = (schedule(network, 4, target_of(SMALL), registers=r) for r in (False, True))
+    need = with_bridge(need_of(plain), False)
+    tight = replace(SMALL, luts=need.luts)
+    check_schedule(plain, tight)
+    with pytest.raises(DoesNotFitError, match=r"needs [\d,]+: fewer lanes .*, or no registers$"):
+        check_schedule(counting, tight)
+    with pytest.raises(DoesNotFitError, match=r"or a larger board$"):
+        check_schedule(counting, replace(tight, luts=need.luts - 1))
+    assert most_lanes(network, tight, registers=True) <= most_lanes(network, tight)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("board", [LARGE, SMALL], ids=lambda board: board.name)
+@pytest.mark.parametrize("address_bits", [0, 10])
+def test_the_bridge_is_no_smaller(board, address_bits, tmp_path):
+    cells = synthesise(Bridge(1, 1, 104, address_bits), board, tmp_path)
+    need = with_bridge(Need(), bool(address_bits))
+    assert need.luts <= cells.luts + (2 * cells.carries if board is LARGE else 0) <= 1.6 * need.luts
+    assert need.flip_flops <= cells.flip_flops <= 1.2 * need.flip_flops
+    assert cells.block_rams == 1
