@@ -151,15 +151,21 @@ def test_frames_of_a_wrong_length(host, addresses, kind, payload):
     assert host.read(addresses.addresses["cycles"]) == 0
 
 
-@pytest.mark.slow
-def test_reset_in_the_middle(line, host, registers, network):
-    """In mid-frame, in mid-answer, and between a request and its answer."""
-    frame = encode(Kind.READ, 0, bytes([0, 0, 0, 0, 2]))
-    for sent, cycles in [(frame[:-4], 900), (frame, 420), (frame, 800), (frame, 1000)]:
-        line.write(sent)
+@pytest.mark.parametrize("start", [150, 173])
+def test_reset_in_the_middle(line, host, registers, network, addresses, start):
+    """In mid-frame, between a request and its answer, and in every byte of the answer."""
+    at = addresses.addresses["l.0.h"]
+    frames = [
+        encode(Kind.READ, 0, at.to_bytes(4, "little") + bytes([3])),
+        encode(Kind.WRITE, 0, at.to_bytes(4, "little") + bytes(range(12))),
+    ]
+    for cycles in range(start, 1100, 47):
+        line.write(frames[cycles % 2])
         line.advance(cycles)
         host.reset()
-        check(host, registers, network, np.full((1, 2), 100), np.array([1, -2, 3]))
+        assert len(host.read(at, 1)) == 1
+        host.reset()
+    check(host, registers, network, np.full((1, 2), 100), np.array([1, -2, 3]))
 
 
 def test_without_registers():
