@@ -115,7 +115,7 @@ class Inbox(wiring.Component):
         reads = (kind == Kind.READ) & int(self._registers)
         size = Signal(8)  # bytes of a whole frame's payload
         m.d.comb += [
-            full.eq(place + 1 == tail),
+            full.eq((place + 1)[:8] == tail),
             size.eq(place - head + 1),
             write.addr.eq(place),
             write.data.eq(

@@ -12,6 +12,7 @@ from deltaloom.compiler.network import Network
 from deltaloom.compiler.quantize import quantize
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.saturation import saturating_states
+from deltaloom.compiler.states import LoadedStates
 
 LENGTHS = (3, 1, 1, 6, 2)
 
@@ -78,6 +79,18 @@ def test_a_start_that_is_cut_off(narrow, prove, make_run):
     run = check(prove, make_run, network, 4, ("l.0",))
     rounded = layer.graph.nodes[h.node].name
     assert run.traces["l.0"].saturated[rounded] >= 5 * 2  # some of five sequences start so
+
+
+def test_a_state_that_is_given_and_cut_off(narrow, prove, make_run, monkeypatch):
+    """Rounding of a loaded state counts once a load."""
+    network = narrow(cells.GRU(2, 5))
+    (layer,) = network.layers
+    top = layer.graph.nodes[layer.operands[1].source].format.max
+    states = LoadedStates({"l.0": {"h": np.full((5, 5), top)}}, np.array([1, 1, 0, 1, 0], bool))
+    monkeypatch.setitem(make_run.__globals__, "random_states", lambda *_: states)
+    run = check(prove, make_run, network, 4, ("l.0",))
+    rounded = layer.graph.nodes[layer.operands[1].node].name
+    assert run.traces["l.0"].saturated[rounded] >= 5 * 3
 
 
 @pytest.mark.slow
