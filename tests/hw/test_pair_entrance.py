@@ -177,7 +177,8 @@ def test_a_reader_so_slow_that_all_queues_fill(prove):
 
 def test_registers_between_pairs(prove):
     """States of both sides are loaded before some pairs and read after others."""
-    prove(translator(size=2), 7, lengths=(4, 1, 3), stalls=(0.3,), registers=True)
+    network = translator(inputs=(3, 1), size=2)
+    prove(network, 7, lengths=(4, 1, 3), stalls=(0.3,), registers=True)
 
 
 @pytest.mark.slow
