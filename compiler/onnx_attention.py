@@ -57,6 +57,10 @@ def follow_attention(
             return None if found is None else (scores.times(found),)
         case "MatMul", Stream() | Times() as query, Stream() | Times() as key:
             return (score(node, query, key),)
+        case "Add", Scores() as scores, number if number_of(node, number) is not None:
+            return (scores,)  # the same for every key, which softmax takes no notice of
+        case "Add", number, Scores() as scores if number_of(node, number) is not None:
+            return (scores,)
         case "Add", Stream() as query, Stream() as key:
             met = meet(query, key)
             return None if met is None else (met,)
@@ -79,14 +83,14 @@ def follow_attention(
 
 
 def number_of(node: Node, value: Any) -> float | None:
-    """What a node multiplies with; None if it is no single number."""
+    """What a node multiplies with, or adds; None if it is no single number."""
     if isinstance(value, Filled):
         number = value.value
     elif isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "fiu":
         number = float(value.ravel()[0])
     else:
         return None
-    if node.kind == "Mul":
+    if node.kind != "Div":
         return number
     if number == 0:
         raise node.refusal("divides by zero", "another constant")

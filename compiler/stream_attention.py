@@ -119,7 +119,7 @@ def score(context: Context, query: Stream | Times, key: Stream | Times) -> Score
 def meet(query: Stream, key: Stream) -> Met | None:
     """Sums of queries (batch, time, 1, features) and keys (batch, 1, time, features), if so."""
     apart = (*BATCH_FIRST[:2], ONE, BATCH_FIRST[2]), (BATCH_FIRST[0], ONE, *BATCH_FIRST[1:])
-    if query.axes == apart[1] and key.axes == apart[0]:
+    if query.axes == apart[1] and key.axes != apart[1]:
         query, key = key, query
     single = (BATCH_FIRST[0], ONE, ONE, BATCH_FIRST[2])
     if key.axes != apart[1] or query.axes not in (apart[0], single):

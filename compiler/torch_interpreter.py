@@ -12,10 +12,12 @@ from .axes import FRAME, PLANES, AxisOrderError, axes_text
 from .builder import Builder
 from .errors import UnsupportedError
 from .network import Network
+from .stream_attention import Part
 from .stream_context import Context
 from .stream_operations import multiply
 from .tensors import Stream, time_of
 from .torch_arrays import as_array
+from .torch_attention_parts import follow_attention, follow_attention_module
 from .torch_functions import FUNCTIONS, HANDLERS, INPLACE
 from .torch_modules import IDENTITIES, Handler, modules
 from .torch_states import GivenState
@@ -26,8 +28,8 @@ __all__ = ["SUPPORTED", "Followed", "Interpreter", "is_plain", "path_of"]
 SUPPORTED = (
     "nn.RNN, nn.LSTM, nn.GRU, those of deltaloom.nn, nn.Linear, nn.Conv1d, nn.Embedding, "
     "nn.BatchNorm1d, nn.LayerNorm, nn.Flatten, nn.Sequential, nn.Dropout, nn.Identity, "
-    "scaled_dot_product_attention, activations that are functions of an element, sums, factors, "
-    "torch.cat, mean and max over time, the last timestep, and argmax"
+    "attention by scaled_dot_product_attention or spelled out, activations that are functions of "
+    "an element, sums, factors, torch.cat, mean and max over time, the last timestep, and argmax"
 )
 
 
@@ -177,12 +179,16 @@ class Interpreter:
         kind = next((kind for kind in self.modules if is_plain(module, kind)), None)
         if kind is None:
             raise UnsupportedError(f"{subject} is not supported; supported are {SUPPORTED}")
+        context = Context(subject, path, self.builder)
+        if any(True for _ in module.parameters()):
+            self._called_once(path, subject)
+        if isinstance(value, Part):
+            attended = follow_attention_module(context, module, value)
+            if attended is not None:
+                return attended
         stream = as_stream(value, subject)
         if getattr(module, "inplace", False):
             self._changes(stream, subject)
-        if any(True for _ in module.parameters()):
-            self._called_once(path, subject)
-        context = Context(subject, path, self.builder)
         return self._follow(self.modules[kind], context, module, stream, *args, **kwargs)
 
     def _operation(self, node: fx.Node, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -194,6 +200,11 @@ class Interpreter:
         name = str(node.target if method else getattr(node.target, "__name__", node.target))
         subject = f"{'Method' if method else 'Function'} {name}"
         handler = HANDLERS.get(str(operation))
+        attended = follow_attention(
+            Context(subject, name, self.builder), str(operation), args, kwargs
+        )
+        if attended is not None:
+            return attended
         if operation == "linear":
             return self._linear(subject, *args, **kwargs)
         if handler is None:

@@ -51,6 +51,9 @@ def attribute(context: Context, value: Any, name: str) -> Any:
             return None
         case _, "dtype":
             return None
+        case Stream(axes=axes), "mT":
+            last = len(axes) - 1
+            return permute(context, value, *range(last - 1), last, last - 1)
         case Largest(), "values" | "indices":
             return getattr(value, name)
     raise UnsupportedError(f"Attribute {name} of a tensor is not supported; supported is shape")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .errors import UnsupportedError
+from .stream_attention import Part
 from .tensors import Probabilities, Stream
 
 __all__ = [
@@ -67,7 +68,7 @@ def as_stream(value: Any, subject: str) -> Stream:
             )
         case Nothing(what=what):
             reason = f"reads {what}, which no layer gives"
-        case Probabilities():
+        case Probabilities() | Part():
             reason = f"reads {value.text}"
         case tuple():
             reason = "reads the states (h_n, c_n) of an LSTM; supported is the last h_n, [0][-1]"

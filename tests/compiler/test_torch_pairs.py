@@ -93,6 +93,59 @@ def words(parts, x, memory):
     return parts["attention"](h, kept).argmax(-1)
 
 
+def products(parts, x, memory):
+    """As Luong et al. 2015 have it, spelled out."""
+    q, kept = parts["query"](parts["decoder"](x)[0]), parts["encoder"](memory)[0]
+    k = parts["key"](kept)
+    return torch.bmm(torch.softmax(torch.bmm(q, k.transpose(1, 2)) / 3, dim=-1), kept)
+
+
+def turned(parts, x, memory):
+    q, kept = parts["query"](parts["decoder"](x)[0]), parts["encoder"](memory)[0]
+    return parts["soft"](parts["factor"](0.5 * q @ parts["key"](kept).mT)) @ kept
+
+
+def energies(parts, x, memory):
+    """As Bahdanau et al. 2015 have it; the energies' bias is nothing to softmax."""
+    q, kept = parts["query"](parts["decoder"](x)[0]), parts["encoder"](memory)[0]
+    scores = parts["energy"](torch.tanh(q.unsqueeze(2) + parts["key"](kept).unsqueeze(1)))
+    return scores.squeeze(-1).softmax(-1) @ kept
+
+
+def energies_of_the_last(parts, x, memory):
+    q, kept = parts["query"](parts["decoder"](x)[0][:, -1:]), parts["encoder"](memory)[0]
+    scores = parts["energy"](parts["tanh"](parts["key"](kept)[:, None] + q[:, :, None]))[..., 0]
+    return (torch.softmax(scores * 1.5, 2) @ kept)[:, 0]
+
+
+def spelled(body):
+    def make():
+        return Pair(
+            body,
+            encoder=nn.GRU(3, 4, batch_first=True, bidirectional=True),
+            decoder=nn.LSTM(2, 5, batch_first=True),
+            query=nn.Linear(5, 4),
+            key=nn.Linear(8, 4),
+            energy=nn.Linear(4, 1),
+            soft=nn.Softmax(dim=2),
+            tanh=nn.Tanh(),
+            factor=Factor(),
+        )
+
+    return make
+
+
+class Factor(nn.Module):
+    """A number, which a buffer holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("value", torch.tensor(0.9))
+
+    def forward(self, scores):
+        return self.value * scores
+
+
 def started(parts, x, memory):
     h, _ = parts["decoder"](*x)
     return scaled_dot_product_attention(h, memory, memory)
@@ -129,6 +182,7 @@ MODULES = {
         shown=nn.Linear(4, 2),
     ),
     "indices": embedded,
+    **{body.__name__: spelled(body) for body in (products, turned, energies, energies_of_the_last)},
     "states": lambda: Started(started, decoder=nn.LSTM(2, 3, batch_first=True)),
 }
 
@@ -283,7 +337,38 @@ def heads(parts, x, memory):
     return parts["heads"](parts["decoder"](x)[0], memory, memory)[0]
 
 
+def weights_alone(parts, x, memory):
+    return torch.softmax(parts["decoder"](x)[0] @ parts["encoder"](memory)[0].mT, -1)
+
+
+def logarithms(parts, x, memory):
+    kept = parts["encoder"](memory)[0]
+    return torch.log_softmax(parts["decoder"](x)[0] @ kept.mT, -1) @ kept
+
+
+def over_queries(parts, x, memory):
+    kept = parts["encoder"](memory)[0]
+    return torch.softmax(parts["decoder"](x)[0] @ kept.mT, 1) @ kept
+
+
+def not_bent(parts, x, memory):
+    met = parts["decoder"](x)[0][:, :, None] + parts["encoder"](memory)[0][:, None]
+    return torch.relu(met)
+
+
 REFUSALS = {
+    "weights alone": (
+        Pair,
+        weights_alone,
+        r"Output of Pair reads a part of attention; supported is softmax of the scores .*",
+    ),
+    "logarithms": (Pair, logarithms, r"Function log_softmax reads a part of attention; .*"),
+    "weights of queries": (
+        Pair,
+        over_queries,
+        r"Function softmax runs over axis 1 of the scores; supported is the keys, the last one",
+    ),
+    "energies without tanh": (Pair, not_bent, r"Function relu reads a part of attention; .*"),
     "a third sequence": (
         Third,
         unused,
