@@ -7,7 +7,7 @@ import numpy as np
 from .errors import DeltaloomError
 from .fixed import Format
 
-__all__ = ["CANDIDATES", "MAX_FRAC", "covering_format", "least_squares_format"]
+__all__ = ["CANDIDATES", "MAX_FRAC", "covering_format", "least_squares_format", "limited_format"]
 
 MAX_FRAC = 64
 """Fraction bits lie within this of zero; values below 2**-MAX_FRAC count as zero."""
@@ -34,6 +34,11 @@ def covering_format(low: float, high: float, width: int, what: str) -> Format:
             f"{what} must be below 2**{width - 1 + MAX_FRAC}, not {max(high, -low):.3g}"
         )
     return Format(width, min(frac, MAX_FRAC))
+
+
+def limited_format(limit: float, width: int) -> Format:
+    """The finest format of ``width`` bits whose range [-2**k, 2**k) reaches a limit."""
+    return Format(width, width - 1 - math.ceil(math.log2(limit)))
 
 
 def least_squares_format(

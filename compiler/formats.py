@@ -1,11 +1,11 @@
 """Which fixed-point format every value of a network has."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .calibrate import STREAM, Ranges, Statistics
+from .clipping import limited_format
 from .encodings import WeightFormat
 from .errors import DeltaloomError, UnsupportedError
 from .fixed import Format
@@ -18,7 +18,7 @@ from .pwl_adaptive import fit_adaptive
 from .pwl_corners import fit_corners
 from .pwl_uniform import fit
 from .recipe import Recipe
-from .stream_formats import choose_stream_formats
+from .stream_formats import choose_stream_formats, operand_format
 from .weight_scales import choose_weight_formats
 from .wiring import sources_of
 
@@ -89,7 +89,7 @@ def _operand_formats(
             match layer.graph.nodes[path.operand]:
                 case Input():
                     width = recipe.activation_bits(layer.name, path.name)
-                    narrow = stream.format(width, recipe.clip)
+                    narrow = operand_format(layer.name, path.name, stream, recipe)
                     wider = input.width > width
                     if wider and path.convolution is not None:
                         raise UnsupportedError(
@@ -98,13 +98,19 @@ def _operand_formats(
                             f"for all that reads this stream"
                         )
                     found[path.name] = narrow if wider else input
+                    limit = recipe.operand_limit(layer.name, path.name)
+                    if limit is not None and found[path.name] != narrow:
+                        raise UnsupportedError(
+                            f"Operand {layer.name}.{path.name} is multiplied as it comes, in the "
+                            f"{input} that all which reads this stream needs; supported in "
+                            f"operand_limits is {narrow} where nothing else asks for more"
+                        )
                     continue
                 case State():
                     statistics = ranges.following(layer, path.operand)
                 case node:
                     statistics = ranges[layer.name, node.name]
-            width = recipe.activation_bits(layer.name, path.name)
-            found[path.name] = statistics.format(width, recipe.clip)
+            found[path.name] = operand_format(layer.name, path.name, statistics, recipe)
     return found
 
 
@@ -119,7 +125,7 @@ def _state_formats(
         if graph.only_multiplied(position):
             found[state.name] = operands[state.name]
         elif limit is not None:
-            found[state.name] = Format(width, width - 1 - math.ceil(math.log2(limit)))
+            found[state.name] = limited_format(limit, width)
         elif recipe.clip == "mse":
             found[state.name] = ranges.state_format(layer, position, width)
         else:

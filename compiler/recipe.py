@@ -51,6 +51,10 @@ class Recipe:
         Largest magnitude that a state is kept for, by ``layer.state`` as in ``fnmatch``, later
         ones first: ``{"lstm.0.c": 64}``. Beyond it the state saturates, which is counted; below
         it the state is finer. Left out: as ``clip`` says.
+    operand_limits : mapping of pattern to float
+        The same for inputs of cells' matrix-vector products, by ``layer.operand``:
+        ``{"gru.0.x": 4}``. With few bits the range whose values err least in ``mse`` need not be
+        the one whose outputs do.
     elementwise : int
         Bits of gates, states and everything element-wise, 4 to 16.
     activation_error : float, optional
@@ -94,6 +98,7 @@ class Recipe:
     clip: str = "mse"
     paths: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     state_limits: Mapping[str, float] = field(default_factory=dict)
+    operand_limits: Mapping[str, float] = field(default_factory=dict)
     elementwise: int = 16
     activation_error: float | None = None
     tables: str = "uniform"
@@ -158,11 +163,11 @@ class Recipe:
 
     def state_limit(self, layer: str, state: str) -> float | None:
         """Magnitude from which on a state may saturate; None if calibration decides."""
-        found = None
-        for pattern, limit in self.state_limits.items():
-            if fnmatchcase(f"{layer}.{state}", pattern):
-                found = limit
-        return found
+        return _last_match(self.state_limits, f"{layer}.{state}")
+
+    def operand_limit(self, layer: str, operand: str) -> float | None:
+        """Magnitude from which on an operand may saturate; None if calibration decides."""
+        return _last_match(self.operand_limits, f"{layer}.{operand}")
 
     def table_budget(self, width: int) -> float:
         """Worst error allowed to a table with results of ``width`` bits."""
@@ -174,6 +179,11 @@ class Recipe:
             if what in overrides and fnmatchcase(name, pattern):
                 found = overrides[what]
         return found
+
+
+def _last_match(limits: Mapping[str, float], name: str) -> float | None:
+    found = [limit for pattern, limit in limits.items() if fnmatchcase(name, pattern)]
+    return found[-1] if found else None
 
 
 def plain(value: Any) -> Any:

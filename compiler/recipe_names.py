@@ -13,6 +13,9 @@ from .streams import ArgMax
 
 __all__ = ["check_recipe", "operand_names", "shadowed", "weight_names"]
 
+KEPT = "states of the network that are not multiplied alone"
+MULTIPLIED = "operands of the network's cells"
+
 
 def weight_names(layer: Layer) -> dict[str, list[str]]:
     """Full names of a layer's weights, ``layer.gate.operand``, by the operand they multiply."""
@@ -37,7 +40,8 @@ def check_recipe(recipe: Recipe, network: Network) -> None:
     operands = operand_names(network)
     weights = [name for names in operands.values() for name in names]
     _check_theta(recipe, network, sorted(operands))
-    _check_state_limits(recipe.state_limits, network)
+    _check_limits("state_limits", recipe.state_limits, _kept_states(network), KEPT)
+    _check_limits("operand_limits", recipe.operand_limits, sorted(operands), MULTIPLIED)
     activations = list(operands)
     for layer in network.layers:
         if isinstance(layer, Attention):
@@ -88,22 +92,27 @@ def _check_paths(
             )
 
 
-def _check_state_limits(limits: Mapping[str, float], network: Network) -> None:
-    kept = [
+def _kept_states(network: Network) -> list[str]:
+    """States whose format is not that of an operand."""
+    return [
         f"{layer.name}.{state.name}"
         for layer in network.computing
         for position, state in layer.graph.of(State)
         if not layer.graph.only_multiplied(position)
     ]
+
+
+def _check_limits(what: str, limits: Mapping[str, float], names: Sequence[str], those: str) -> None:
+    """Each pattern must match some of ``names``, which are ``those``, with an effect."""
     for pattern in limits:
-        if not any(fnmatchcase(name, pattern) for name in kept):
+        if not any(fnmatchcase(name, pattern) for name in names):
             raise DeltaloomError(
-                f"Recipe state_limits '{pattern}' must match states of the network that are not "
-                f"multiplied alone, which are {', '.join(kept) or 'none'}"
+                f"Recipe {what} '{pattern}' must match {those}, which are "
+                f"{', '.join(names) or 'none'}"
             )
-    for pattern, later in shadowed(limits, kept).items():
+    for pattern, later in shadowed(limits, names).items():
         raise DeltaloomError(
-            f"Recipe state_limits '{pattern}' must come after '{later}' to have an effect: later "
+            f"Recipe {what} '{pattern}' must come after '{later}' to have an effect: later "
             f"patterns override it in all that it matches"
         )
 

@@ -54,7 +54,8 @@ def check_values(recipe: Recipe) -> None:
     _check_theta(recipe)
     _check_k(recipe)
     _check_paths(recipe.paths)
-    _check_state_limits(recipe.state_limits)
+    _check_limits("state_limits", recipe.state_limits)
+    _check_limits("operand_limits", recipe.operand_limits)
     check_range("elementwise", recipe.elementwise, 4, 16)
     if recipe.output is not None:
         _check_output(recipe.output)
@@ -163,14 +164,14 @@ def _check_paths(paths: object) -> None:
                 )
 
 
-def _check_state_limits(limits: object) -> None:
+def _check_limits(name: str, limits: object) -> None:
     if not isinstance(limits, Mapping):
         raise DeltaloomError(
-            f"Recipe state_limits must be a mapping of pattern to magnitude, not {limits!r}"
+            f"Recipe {name} must be a mapping of pattern to magnitude, not {limits!r}"
         )
-    check_names("state_limits", limits, "patterns")
+    check_names(name, limits, "patterns")
     for pattern, limit in limits.items():
-        what = f"state_limits '{pattern}'"
+        what = f"{name} '{pattern}'"
         check_number(what, limit, 2.0**-30, 2.0**30, "2**-30 to 2**30")
 
 

@@ -2,6 +2,7 @@
 
 from .attention import SOURCES, Attention
 from .calibrate import STREAM, Ranges, Statistics
+from .clipping import limited_format
 from .fixed import Format
 from .network import Layer, Network
 from .recipe import Recipe
@@ -10,7 +11,7 @@ from .stream_inference import keeps_format
 from .streams import ArgMax, Embedding
 from .wiring import readers_of, sources_of
 
-__all__ = ["choose_stream_formats"]
+__all__ = ["choose_stream_formats", "operand_format"]
 
 WIDEST = 16
 """Bits of the widest stream."""
@@ -98,9 +99,15 @@ def covering(formats: list[Format]) -> Format:
     return Format(width, width - whole)
 
 
+def operand_format(layer: str, operand: str, statistics: Statistics, recipe: Recipe) -> Format:
+    """What an operand with these values is multiplied in."""
+    width, limit = recipe.activation_bits(layer, operand), recipe.operand_limit(layer, operand)
+    return statistics.format(width, recipe.clip) if limit is None else limited_format(limit, width)
+
+
 def _asked(layer: Layer, statistics: Statistics, recipe: Recipe) -> Format:
     """The format that a cell wants of its input."""
     position, node = layer.graph.input
     if layer.graph.only_multiplied(position):
-        return statistics.format(recipe.activation_bits(layer.name, node.name), recipe.clip)
+        return operand_format(layer.name, node.name, statistics, recipe)
     return statistics.format(recipe.elementwise, "minmax")

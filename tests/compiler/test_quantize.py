@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deltaloom.compiler.cells import GRU, LSTM, RNN, LiGRU, Linear, ReluRNN
+from deltaloom.compiler.cells import GRU, LSTM, RNN, SRU, LiGRU, Linear, ReluRNN
 from deltaloom.compiler.checks import check_network
-from deltaloom.compiler.errors import DeltaloomError
+from deltaloom.compiler.errors import DeltaloomError, UnsupportedError
 from deltaloom.compiler.evaluate import evaluate
 from deltaloom.compiler.fixed import Format
 from deltaloom.compiler.graph import State
@@ -342,3 +342,43 @@ def test_refuses_limits_of_states_that_are_not_kept(make_network):
         "Recipe state_limits 'rnn.0.h' must match states of the network that are not multiplied "
         "alone, which are rnn.0.c"
     )
+
+
+@pytest.mark.parametrize(("limit", "fracs"), [(4, (1, 5)), (3.5, (1, 5)), (0.5, (4, 8))])
+def test_limited_operands_are_finer_or_go_further(make_network, limit, fracs):
+    """Of an input, a state and another layer's output, whatever calibration would have chosen."""
+    network = make_network(LSTM(3, 5), Linear(5, 2))
+    x = np.random.default_rng(0).normal(size=(4, 30, 3))
+    for activations, frac in zip(("int4", "int8"), fracs, strict=True):
+        for name in ("rnn.0.x", "rnn.0.h", "rnn.1.x"):
+            recipe = Recipe("int4", activations, operand_limits={name: limit})
+            found = quantize(network, x, recipe)
+            plain = quantize(network, x, replace(recipe, operand_limits={}))
+            for layer, before in zip(found.computing, plain.computing, strict=True):
+                for operand, other in zip(layer.operands, before.operands, strict=True):
+                    limited = f"{layer.name}.{operand.name}" == name
+                    wanted = Format(other.format.width, frac) if limited else other.format
+                    assert operand.format == wanted
+
+
+def test_a_limited_operand_saturates(make_network):
+    network = with_parameters(make_network(Linear(1, 1)), **{"y.x": [[1.0]], "y": [0.0]})
+    x = np.linspace(-8, 8, 65).reshape(1, 65, 1)
+    quantized = quantize(network, x, Recipe("int8", "int4", operand_limits={"*": 2}))
+    expected = np.clip(np.floor(x * 4 + 0.5), -8, 7) / 4
+    np.testing.assert_allclose(results(quantized, x), expected, atol=2.0**-7)
+
+
+def test_refuses_limits_of_operands_that_are_taken_as_they_come(make_network):
+    """The input of an SRU is also added, in 16 bits."""
+    x = np.random.default_rng(0).normal(size=(4, 30, 3))
+    network = make_network(SRU(3, 3))
+    recipe = Recipe("int8", "int16", operand_limits={"rnn.0.x": 64})
+    with pytest.raises(UnsupportedError) as error:
+        quantize(network, x, recipe)
+    assert str(error.value) == (
+        "Operand rnn.0.x is multiplied as it comes, in the s16.13 that all which reads this stream "
+        "needs; supported in operand_limits is s16.9 where nothing else asks for more"
+    )
+    (layer,) = quantize(network, x, replace(recipe, activations="int8")).computing
+    assert layer.operands[0].format == Format(8, 1)

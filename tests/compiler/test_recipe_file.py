@@ -18,6 +18,7 @@ from deltaloom.compiler.recipe import Recipe
                 "*": {"weights": "int3"},
             },
             state_limits={"lstm.0.c": 0.1, "*": 64},
+            operand_limits={"*.x": 4, "lstm.0.x": 0.5},
             output=8,
             segments=16,
             tables="adaptive",
@@ -55,8 +56,8 @@ def test_refuses_a_place_that_is_not_writable(tmp_path):
         (
             b"weight = 'int8'",
             "Recipe {} must have keys of weights, activations, skip, theta, k, clip, paths, "
-            "state_limits, elementwise, activation_error, tables, knots, segments, output, scale, "
-            "rounding, seed, max_loss, not 'weight'",
+            "state_limits, operand_limits, elementwise, activation_error, tables, knots, segments, "
+            "output, scale, rounding, seed, max_loss, not 'weight'",
         ),
         (b"weights = ", "Recipe {} must be valid TOML: Invalid value (at end of document)"),
         (b"a = " + b"[" * 5000, "Recipe {} must be valid TOML: it is nested too deeply"),

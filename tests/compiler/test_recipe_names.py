@@ -37,6 +37,16 @@ from deltaloom.compiler.streams import ArgMax
             "multiplied alone, which are rnn.0.h",
         ),
         (
+            {"operand_limits": {"rnn.0.c": 2.0}},
+            "Recipe operand_limits 'rnn.0.c' must match operands of the network's cells, which "
+            "are rnn.0.h, rnn.0.x",
+        ),
+        (
+            {"operand_limits": {"rnn.0.h": 2.0, "*": 4.0}},
+            "Recipe operand_limits 'rnn.0.h' must come after '*' to have an effect: later "
+            "patterns override it in all that it matches",
+        ),
+        (
             {"skip": "top_k", "k": {"rnn.1": {"x": 1}}},
             "Recipe k must name layers of the network, which are rnn.0, not 'rnn.1'",
         ),

@@ -81,6 +81,14 @@ from deltaloom.compiler.recipe import Recipe
             "Recipe state_limits 'l.c' must be a number from 2**-30 to 2**30, not 0",
         ),
         (
+            {"operand_limits": {"l.x": True}},
+            "Recipe operand_limits 'l.x' must be a number from 2**-30 to 2**30, not True",
+        ),
+        (
+            {"operand_limits": "l.x"},
+            "Recipe operand_limits must be a mapping of pattern to magnitude, not 'l.x'",
+        ),
+        (
             {"state_limits": 64},
             "Recipe state_limits must be a mapping of pattern to magnitude, not 64",
         ),
