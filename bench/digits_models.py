@@ -30,5 +30,5 @@ def float_model(cell: str, seed: int, data: SpokenDigits | None = None) -> Digit
 
 def spread(percentages: list[float]) -> str:
     """The mean over seeds, and the least and the largest."""
-    mean = sum(percentages) / len(percentages)
+    mean = round(sum(percentages) / len(percentages), 6) + 0.0  # never a zero with a minus
     return f"{mean:.2f} ({min(percentages):.2f} to {max(percentages):.2f})"
