@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from deltaloom.compiler import cells
+from deltaloom.compiler.cell import Cell, sigmoid, tanh
+from deltaloom.compiler.graph import Rescale
 from deltaloom.compiler.network import Network
 from deltaloom.compiler.quantize import quantize
 from deltaloom.compiler.recipe import Recipe
@@ -79,6 +81,26 @@ def test_a_start_that_is_cut_off(narrow, prove, make_run):
     run = check(prove, make_run, network, 4, ("l.0",))
     rounded = layer.graph.nodes[h.node].name
     assert run.traces["l.0"].saturated[rounded] >= 5 * 2  # some of five sequences start so
+
+
+class Damped(Cell):
+    """A gate of all units."""
+
+    states = ("h",)
+
+    def step(self, x, h):
+        u = self.affine("u", x, h)
+        return sigmoid(u.sum()) * tanh(u)
+
+
+def test_a_scalar_counts_once(random_layer, prove, make_run):
+    layer = random_layer("l.0", Damped(2, 5), scale=12.0)
+    calibration = np.random.default_rng(0).normal(size=(1, 2, 2))
+    network = quantize(Network((layer,)), calibration, Recipe())
+    run = check(prove, make_run, network, 3, ("l.0",))
+    graph = network.layers[0].graph
+    (scalar,) = [p for p, _ in graph.of(Rescale) if p in graph.scalars]
+    assert run.traces["l.0"].saturated[graph.nodes[scalar].name] > 0
 
 
 def test_a_state_that_is_given_and_cut_off(narrow, prove, make_run, monkeypatch):
