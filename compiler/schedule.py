@@ -254,11 +254,6 @@ def schedule_layer(
             f"Layer {layer.name} starts from a state of its own and skips top_k, which is not "
             f"supported together; none, zero and delta are"
         )
-    if folded.loads and layer.skip is Skip.TOP_K:
-        raise UnsupportedError(
-            f"Registers are not supported for layer {layer.name}, which skips top_k: a state that "
-            f"is loaded is listed whole; they are for none, zero and delta"
-        )
     return folded
 
 

@@ -178,6 +178,8 @@ class Encoder(wiring.Component):
                 m.d.sync += keep.eq(far)
             case Skip.ZERO:
                 m.d.sync += keep.eq(difference.any())
+            case Skip.TOP_K if self._loads:
+                m.d.sync += keep.eq(~delayed(m, self.exact, 1, "exact") | difference.any())
             case _:
                 m.d.sync += keep.eq(1)
         if self._skip.differs:
@@ -197,7 +199,7 @@ class Encoder(wiring.Component):
         ]
 
     def _select(self, m, difference, entry):
-        """List the elements that differ most, behind the last one.
+        """List the elements that differ most, behind the last one; exact ones as they come.
 
         Hats of a sequence's first vector are made zero while it comes.
         """
@@ -233,6 +235,18 @@ class Encoder(wiring.Component):
                 write.data.eq(chosen.value),
                 write.en.eq(1),
             ]
-        buffer = delayed(m, self.buffer, 2, "buffer")
+        buffer, selected_buffer = delayed(m, self.buffer, 2, "buffer"), Signal()
         with m.If(valid & last):
-            m.d.sync += self.wrote_buffer.eq(buffer)
+            m.d.sync += selected_buffer.eq(buffer)
+        m.d.comb += self.wrote_buffer.eq(selected_buffer)
+        if self._loads:
+            with m.If(valid & delayed(m, self.exact, 2, "exact")):
+                m.d.comb += [
+                    selection.valid.eq(0),
+                    self.wrote.eq(magnitude.any()),
+                    self.closed.eq(last),
+                    self.wrote_buffer.eq(buffer),
+                    entry.index.eq(index),
+                    entry.value.eq(selection.candidate.value),
+                    write.data.eq(selection.candidate.value),
+                ]

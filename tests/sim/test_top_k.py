@@ -131,10 +131,15 @@ def test_more_than_can_be_selected(integer_network):
         Recipe(skip="top_k", k={"l.0": {"x": 65}})
 
 
-def test_loaded_states_are_refused(integer_network):
-    network = integer_network(GRU(3, 5), recipe=Recipe(skip="top_k", k=2))
-    with pytest.raises(UnsupportedError, match=r"^Registers are not supported for layer l\.0, whi"):
-        schedule(network, 4, registers=True)
+@pytest.mark.parametrize("k", [2, pytest.param(64, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("cell", "lanes"),
+    [(GRU(3, 5), 4), (LSTM(2, 6), 24), (ResetBeforeGRU(3, 4), 2), (ProjectedLSTM(3, 7, 5), 4)],
+)
+def test_loaded_states(prove, integer_network, cell, lanes, k):
+    """Such a state is listed whole, as it is not a difference; then as many as ever."""
+    network = integer_network(cell, recipe=Recipe(skip="top_k", k=k))
+    prove(network, lanes, registers=True, stalls=(0.0, 0.4), lengths=(3, 1, 1, 4, 2))
 
 
 def test_convolutions_are_refused(float_network):
