@@ -53,16 +53,18 @@ def from_torch(module: nn.Module, max_steps: Steps = None) -> Network:
     ----------
     module : torch.nn.Module
         Its forward takes one tensor and returns one: a sequence, or one vector for each. It may
-        take a second sequence, of other timesteps, that attention gets its keys and values from:
-        the network's memory. Which of both is the input does not depend on their order or names:
-        it is the one that asks, and that the output follows. What forward takes besides, up to
-        two tensors, are initial states of its recurrent modules, or pairs
-        of them: whoever runs the network gives states to its layers, or they are zero. Constants
-        and parameters that they start from become part of the network. It is not changed.
+        take a second sequence, of other timesteps, from which attention has its keys and values:
+        the network's memory. The order and names of both do not matter: the input is the one that
+        the queries, and so the output, follow. Attention is ``deltaloom.nn.Attention``,
+        ``scaled_dot_product_attention``, or spelled out as softmax of products, or of energies
+        with tanh. What forward takes besides, up to two tensors, are initial states of its
+        recurrent modules, or pairs of them: whoever runs the network gives states to its layers,
+        or they are zero. Constants and parameters that they start from become part of the network.
+        It is not changed.
     max_steps : int or mapping of str to int, optional
         Timesteps of the longest sequence, or by name those of ``input`` and ``memory``. Modules
-        that walk a sequence from its end, or attend to it, need it: the
-        hardware has room for so many, and longer sequences are refused.
+        that walk a sequence from its end, or attend to it, need it: the hardware has room for so
+        many, and longer sequences are refused.
 
     Raises
     ------

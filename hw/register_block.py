@@ -39,11 +39,11 @@ def axi_lite_members(address_bits):
 class RegisterBlock(wiring.Component):
     """Answers one request at a time, writes first.
 
-    States are read, written and loaded between sequences: while one is in the accelerator, that
-    is an error. Its answer waits until the last timestep's states are there, and the answer to a
-    load until the states are in place. Errors are a slave error, also for a load while another
-    one waits for its sequence, words that are not written whole, reads of what is only written
-    and writes to what is only read; and a decode error where nothing is.
+    States are read, written and loaded between sequences, or pairs of them: while one is in the
+    accelerator, that is an error. Its answer waits until the last timestep's states are there, and
+    the answer to a load until the states are in place. Errors are a slave error, also for a load
+    while another one waits for its sequence, words that are not written whole, reads of what is
+    only written and writes to what is only read; and a decode error where nothing is.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class RegisterBlock(wiring.Component):
     s_axil_...
         AXI4-Lite; addresses are in bytes, their two lowest bits don't matter.
     running : In(1)
-        A sequence is in the accelerator.
+        A sequence, or one of a pair, is in the accelerator.
     settled : In(1)
         No layer computes a timestep.
     error : In(1)
