@@ -8,10 +8,25 @@ import numpy as np
 from .onnx_constants import axes_of
 from .onnx_node import Node
 from .onnx_values import Filled, index_of
-from .stream_attention import Met, Part, Scores, Times, Weights, meet, score
+from .stream_attention import Met, Part, Scores, Times, Weights, attend_products, meet, score
 from .tensors import Stream
 
-__all__ = ["factors_of_products", "follow_attention"]
+__all__ = ["attention", "factors_of_products", "follow_attention"]
+
+
+def attention(node: Node, arguments: list[Any]) -> tuple[Any, ...]:
+    """``Attention`` of one head, which has queries, keys and values alone."""
+    attributes = node.attributes
+    if any(value is not None for value in arguments[3:]):
+        raise node.refusal("has a mask or keys and values of before", "is_causal alone")
+    heads = {attributes.get(f"{name}_num_heads", 1) for name in ("q", "kv")}
+    if heads != {1}:
+        raise node.refusal(f"has {max(heads)} heads", "one head")
+    if attributes.get("softcap", 0.0) or node.outputs > 1:
+        raise node.refusal("has a softcap or several outputs", "weighted sums of values alone")
+    streams = [node.stream(value) for value in arguments[:3]]
+    causal = bool(attributes.get("is_causal", 0))
+    return (attend_products(node, streams, causal, attributes.get("scale")),)
 
 
 def factors_of_products(nodes: Sequence[Any], inputs: Collection[str]) -> set[str]:

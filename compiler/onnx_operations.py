@@ -8,6 +8,7 @@ import numpy as np
 
 from .axes import BATCH_FIRST, TIME_FIRST, AxisOrderError, axes_text
 from .errors import UnsupportedError
+from .onnx_attention import attention
 from .onnx_constants import axes_of
 from .onnx_elementwise import ELEMENTWISE, features_of
 from .onnx_node import Node
@@ -208,6 +209,7 @@ OPERATIONS: dict[str, Callable[[Node, list[Any]], tuple[Any, ...]]] = {
     "GlobalAveragePool": global_pool,
     "GlobalMaxPool": global_pool,
     "ArgMax": arg_max_,
+    "Attention": attention,
     **ELEMENTWISE,
     **SHAPES,
 }

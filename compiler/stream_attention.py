@@ -10,7 +10,18 @@ from .errors import UnsupportedError
 from .stream_context import Context
 from .tensors import Stream
 
-__all__ = ["Met", "Part", "Scores", "Times", "Weights", "attend", "check_axes", "meet", "score"]
+__all__ = [
+    "Met",
+    "Part",
+    "Scores",
+    "Times",
+    "Weights",
+    "attend",
+    "attend_products",
+    "check_axes",
+    "meet",
+    "score",
+]
 
 ONE = "one"
 
@@ -142,6 +153,20 @@ def check_query(context: Context, query: Stream, axes: tuple[str, ...]) -> None:
     single = tuple(ONE if axis == "time" else axis for axis in axes)
     if query.axes not in (axes, single):
         raise context.axis_error(query, axes_text(axes))
+
+
+def attend_products(
+    context: Context, streams: list[Stream], causal: bool, scale: float | None
+) -> Stream:
+    """Attention in one operation: (batch, time, features), or (batch, 1, time, features)."""
+    headed = all(len(stream.axes) == 4 and stream.axes[1] == ONE for stream in streams)
+    if headed:
+        streams = [stream.without(1) for stream in streams]
+    query, key, value = streams
+    check_axes(context, BATCH_FIRST, query, key, causal)
+    check_axes(context, BATCH_FIRST, key, value, True)
+    found = attend(context, streams, "dot", causal, scale=scale, energies=None)
+    return found.inserted(1) if headed else found
 
 
 def attend(

@@ -8,7 +8,7 @@ from torch import nn
 
 from .axes import BATCH_FIRST, TIME_FIRST
 from .nn.attention import Attention as TorchAttention
-from .stream_attention import attend, check_axes
+from .stream_attention import attend, attend_products, check_axes
 from .stream_context import Context
 from .stream_operations import multiply
 from .tensors import Stream
@@ -49,7 +49,7 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Stream:
-    """The function of torch, on (batch, time, features)."""
+    """The function of torch, on (batch, time, features) or one head of that, (batch, 1, ...)."""
     if attn_mask is not None:
         raise context.refusal("is given attn_mask", "is_causal alone")
     if dropout_p:
@@ -59,9 +59,7 @@ def scaled_dot_product_attention(
     if enable_gqa:
         raise context.refusal("has enable_gqa=True", "one head")
     streams = [as_stream(part, context.subject) for part in (query, key, value)]
-    check_axes(context, BATCH_FIRST, streams[0], streams[1], is_causal)
-    check_axes(context, BATCH_FIRST, streams[1], streams[2], True)
-    return attend(context, streams, "dot", is_causal, scale=scale, energies=None)
+    return attend_products(context, streams, is_causal, scale)
 
 
 def project(context: Context, name: str, module: nn.Linear, stream: Stream) -> Stream:

@@ -42,6 +42,8 @@ class Translator(nn.Module):
             return self.short(torch.cat([h, self.attention(h, kept)], dim=2))
         q, k = self.query(h), self.key(kept)
         match self.form:
+            case "one head":
+                found = scaled_dot_product_attention(q[:, None], k[:, None], kept[:, None])[:, 0]
             case "function":
                 found = scaled_dot_product_attention(q, k, kept)
             case "products":
@@ -79,7 +81,7 @@ class LastAsks(Translator):
         return (torch.softmax(q @ self.key(kept).transpose(1, 2), -1) @ kept)[:, 0]
 
 
-def exported(folder, kind, form, dynamo, *, open_lengths=True):
+def exported(folder, kind, form, dynamo, *, open_lengths=True, **options):
     """A file of a module, and what onnxruntime makes of random sequences of other lengths."""
     torch.manual_seed(0)
     module = kind(form)
@@ -92,7 +94,7 @@ def exported(folder, kind, form, dynamo, *, open_lengths=True):
         return x, memory, [part.astype(np.float32) for part in given]
 
     names, axis = ["first", "second"], 0 if time_first else 1
-    options = {"input_names": names}
+    options["input_names"] = names
     open_lengths = open_lengths and not dynamo  # which fixes those of recurrent modules
     if open_lengths:
         options["dynamic_axes"] = {
@@ -136,6 +138,15 @@ def test_both_exporters_of_torch(tmp_path, case, dynamo):
     np.testing.assert_allclose(evaluate(network, x, memory=memory), wanted, rtol=0, atol=2e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_one_head_of_torchs_function(tmp_path):
+    path, x, memory, wanted = exported(tmp_path, Translator, "one head", True, opset_version=23)
+    assert "Attention" in {each.op_type for each in onnx.load(path).graph.node}
+    found = evaluate(from_onnx(path), x, memory=memory)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-5)
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_torchs_function(tmp_path):
     """Which its newer exporter does not take of three axes."""
@@ -144,6 +155,41 @@ def test_torchs_function(tmp_path):
     (attention,) = (each for each in from_onnx(path, None, KEPT).layers if type(each) is Attention)
     assert attention.scale == pytest.approx(0.5, rel=1e-6)
     np.testing.assert_allclose(model(x, memory=memory), wanted, rtol=0, atol=2.0**-9)
+
+
+def attention_file(path, *more, **attributes):
+    """The operator of newer files, on one head."""
+    lift = [node("Unsqueeze", [name, "one"], f"lift {name}", f"{name}_1") for name in ("q", "m")]
+    inputs = ["q_1", "m_1", "m_1", *more]
+    attend = node("Attention", inputs, "attend", "found", **attributes)
+    drop = node("Squeeze", ["found", "one"], "drop")
+    return write(path / "model.onnx", *lift, attend, drop, opset=23)
+
+
+@pytest.mark.parametrize("attributes", [{}, {"scale": 0.7}])
+def test_the_operator(tmp_path, attributes):
+    path = attention_file(tmp_path, **attributes)
+    rng = np.random.default_rng(0)
+    x, memory = rng.normal(size=(2, TIME, 3)), rng.normal(size=(2, KEPT, 3))
+    scores = x @ memory.swapaxes(1, 2) * attributes.get("scale", 3**-0.5)
+    weights = np.exp(scores - scores.max(axis=2, keepdims=True))
+    wanted = weights @ memory / weights.sum(axis=2, keepdims=True)
+    found = evaluate(from_onnx(path, max_steps=KEPT), x, memory=memory)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-7)  # the scale is a float32
+
+
+@pytest.mark.parametrize(
+    ("more", "attributes", "sentence"),
+    [
+        (["mask"], {}, "has a mask or keys and values of before; supported is is_causal alone"),
+        ([], {"q_num_heads": 2}, "has 2 heads; supported is one head"),
+        ([], {"softcap": 2.0}, "has a softcap or several outputs; supported is weighted sums .*"),
+    ],
+)
+def test_the_operator_refuses(tmp_path, more, attributes, sentence):
+    path = attention_file(tmp_path, *more, **attributes)
+    with pytest.raises(UnsupportedError, match=rf"^Node attend \(Attention\) {sentence}$"):
+        from_onnx(path, max_steps=KEPT)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -163,7 +209,7 @@ def node(kind, inputs, name, output="out", **attributes):
     return helper.make_node(kind, inputs, [output], name=name, **attributes)
 
 
-def write(path, *nodes, inputs=("x", "m")):
+def write(path, *nodes, inputs=("x", "m"), opset=17):
     graph = helper.make_graph(
         [QUERIES, *nodes],
         "network",
@@ -175,9 +221,10 @@ def write(path, *nodes, inputs=("x", "m")):
         [
             numpy_helper.from_array(values.astype(np.float32), name)
             for name, values in {"w": np.eye(3), "zero": np.zeros(1), "mask": np.eye(5)}.items()
-        ],
+        ]
+        + [numpy_helper.from_array(np.array([1]), "one")],
     )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)]), path)
     return path
 
 

@@ -74,6 +74,11 @@ def asked(parts, x, memory):
     return h + scaled_dot_product_attention(h, memory, memory, scale=0.7)
 
 
+def one_head(parts, x, memory):
+    h, kept = parts["decoder"](x)[0][:, None], memory.unsqueeze(1)
+    return scaled_dot_product_attention(h, kept, kept)[:, 0]
+
+
 def last_asks(parts, x, memory):
     h, _ = parts["decoder"](x)
     kept = parts["memory"](memory)
@@ -168,6 +173,7 @@ MODULES = {
     "time first": lambda: translator(batch_first=False),
     "the memory first": lambda: translator(Swapped),
     "no encoder": lambda: Pair(asked, decoder=nn.GRU(2, 3, batch_first=True)),
+    "one head": lambda: Pair(one_head, decoder=nn.GRU(2, 3, batch_first=True)),
     "one query": lambda: Pair(
         last_asks,
         decoder=nn.GRU(2, 4, batch_first=True),

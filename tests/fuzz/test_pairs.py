@@ -38,6 +38,7 @@ def runs(draw):
         "lengths": draw(st.lists(st.integers(1, 13), min_size=1, max_size=5)),
         "stall": draw(st.sampled_from([0.0, 0.2, 0.6])),
         "target": Target(draw(st.booleans()), draw(st.booleans())),
+        "registers": draw(st.booleans()),
         "seed": draw(st.integers(0, 1 << 20)),
     }
 
@@ -113,7 +114,7 @@ def case_of(random_layer, make_run):
         except DeltaloomError:  # energies of three bits that all round to zero, ...
             reject()
         lanes = {layer.name: 3 for layer in integer.multiplying} | {"att": run["lanes"]}
-        options = {name: run[name] for name in ("lengths", "stall", "target", "seed")}
+        options = {name: run[name] for name in ("lengths", "stall", "target", "registers", "seed")}
         return make_run(integer, lanes, **options)
 
     return case_of
