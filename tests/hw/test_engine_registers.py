@@ -116,12 +116,22 @@ def test_a_state_that_is_given_and_cut_off(narrow, prove, make_run, monkeypatch)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("skip", ["none", "zero", "delta"])
-def test_every_cell(narrow, prove, make_run, stateful_cell, skip):
-    if isinstance(stateful_cell, cells.ConvLSTM):
-        pytest.skip("its frames have a size of their own: test_convolution")
-    network = narrow(stateful_cell, skip=skip)
-    for lanes in (1, 6, 100):
+@pytest.mark.parametrize("skip", ["none", "zero", "delta", "top_k"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        cells.RNN(2, 9),
+        cells.PeepholeLSTM(3, 5),
+        cells.CoupledLSTM(3, 5),
+        cells.ProjectedLSTM(3, 7, 2),
+        cells.ResetBeforeGRU(3, 5),
+        cells.SRU(3, 5),
+        cells.LayerNormLSTM(3, 4, "mad"),
+    ],
+)
+def test_every_cell(narrow, prove, make_run, cell, skip):
+    network = narrow(cell, skip=skip, **({"k": 2} if skip == "top_k" else {}))
+    for lanes in (1, 6):
         check(prove, make_run, network, lanes, (), seed=lanes)
 
 
