@@ -129,7 +129,8 @@ FLOAT_MODEL = [
         "--max-steps",
         type=int,
         metavar="N",
-        help="longest sequence of bidirectional layers; left out: that of the calibration",
+        help="longest sequence, for bidirectional layers and attention; left out: that of the "
+        "calibration",
     ),
     argument("--input-tensor", metavar="NAME", help="where the network begins in an ONNX file"),
     argument("--output-tensor", metavar="NAME", help="where the network ends in an ONNX file"),

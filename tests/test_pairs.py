@@ -218,6 +218,22 @@ def test_evaluate_and_inspect(call):
     assert call("inspect", ":model.safetensors", *words)[0] == 0
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_file(call, folder, module, data, tmp_path):
+    """Its inputs are known by what becomes of them."""
+    names, example = ["first", "second"], tuple(torch.tensor(part).float() for part in data)
+    options = {"input_names": names, "dynamic_axes": {name: {1: name} for name in names}}
+    path, target = str(tmp_path / "model.onnx"), str(tmp_path / "m.safetensors")
+    torch.onnx.export(module.eval(), example, path, dynamo=False, **options)
+    status, found, _ = call("quantize", path, "--calibration", ":padded.npz", "-o", target)
+    assert status == 0
+    assert (found["memory"]["size"], found["input"]["size"]) == (3, 2)
+    x, memory = data
+    wanted = dl.load(folder / "model.safetensors")(x, memory=memory)
+    # both have eight bits, with ranges of other data and layers in other order
+    np.testing.assert_allclose(dl.load(target)(x, memory=memory), wanted, rtol=0, atol=2.0**-3)
+
+
 def test_sensitivity(call):
     words = ["--calibration", ":padded.npz", "--evaluate", ":labelled.npz"]
     status, found, _ = call("sensitivity", ":module.py:make", *words)
