@@ -67,13 +67,17 @@ class Met(Part):
 
 @dataclass(frozen=True)
 class Scores(Part):
-    """What softmax makes weights of, (batch, queries, keys); of a ``column``, (..., keys, 1)."""
+    """What softmax makes weights of, (batch, queries, keys).
+
+    Those of a ``column`` are (..., keys, 1), those of a ``head`` (batch, 1, queries, keys).
+    """
 
     query: Stream
     key: Stream
     factor: float = 1.0
     energies: np.ndarray | None = None
     column: bool = False
+    head: bool = False
 
     def times(self, factor: float) -> "Scores":
         return replace(self, factor=self.factor * factor)
@@ -86,7 +90,7 @@ class Scores(Part):
 
     def weights(self, context: Context, axis: int) -> "Weights":
         """Their softmax."""
-        if self.column or axis not in (-1, 2):
+        if self.column or axis not in (-1, 2 + self.head):
             raise context.refusal(f"runs over axis {axis} of the scores", "the keys, the last one")
         return Weights(self)
 
@@ -100,12 +104,14 @@ class Weights(Part):
     def of(self, context: Context, value: Stream) -> Stream:
         """Weighted sums of the values."""
         found = self.scores
-        if value.axes != BATCH_FIRST:
-            raise context.axis_error(value, axes_text(BATCH_FIRST))
+        axes = (BATCH_FIRST[0], ONE, *BATCH_FIRST[1:]) if found.head else BATCH_FIRST
+        if value.axes != axes:
+            raise context.axis_error(value, axes_text(axes))
+        value = value.without(1) if found.head else value
         scale, energies, form = found.factor, found.energies, "dot"
         if energies is not None:
             energies, form = energies * scale, "additive"
-        return attend(
+        sums = attend(
             context,
             [found.query, found.key, value],
             form,
@@ -113,18 +119,22 @@ class Weights(Part):
             scale=scale if energies is None else None,
             energies=energies,
         )
+        return sums.inserted(1) if found.head else sums
 
 
 def score(context: Context, query: Stream | Times, key: Stream | Times) -> Scores:
-    """Products of queries (batch, time, features) and keys (batch, features, time)."""
+    """Products of queries (batch, time, features) and keys (batch, features, time), or a head's."""
     streams = [part.stream if isinstance(part, Times) else part for part in (query, key)]
+    head = all(len(stream.axes) == 4 and stream.axes[1] == ONE for stream in streams)
+    if head:
+        streams = [stream.without(1) for stream in streams]
     factors = [part.factor if isinstance(part, Times) else 1.0 for part in (query, key)]
     turned = (BATCH_FIRST[0], BATCH_FIRST[2], BATCH_FIRST[1])
     if streams[1].axes != turned:
         raise context.axis_error(streams[1], axes_text(turned))
     check_query(context, streams[0], BATCH_FIRST)
     keys = streams[1].permuted([0, 2, 1], context.subject)
-    return Scores(streams[0], keys, factors[0] * factors[1])
+    return Scores(streams[0], keys, factors[0] * factors[1], head=head)
 
 
 def meet(query: Stream, key: Stream) -> Met | None:

@@ -119,7 +119,7 @@ CASES = {
         form: Translator
         for form in (
             *("module", "products", "scaled queries", "plain", "energies"),
-            "energies of a column",
+            *("energies of a column", "one head"),
         )
     },
     "time first": TimeFirst,
