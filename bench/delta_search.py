@@ -6,7 +6,9 @@ cross-entropy, and how much of it may be lost. Activations of 6 bits beside thos
 no more there. The rule then ran once, as it is here, on split 0, whose test part gives the rows.
 On that split thresholds are chosen on the validation part and clips of the training part beside
 it, as 0.5 points of the validation part alone are one clip: of all points within the allowed
-cross-entropy the one that eliminates most. Earlier rules had been tried on split 0.
+cross-entropy the one that eliminates most. Earlier rules had been tried on split 0, and later, for
+LSTM, a bound of 0.015, under which four networks of split 1 had eliminated 76.0 % at 0.42 points:
+on split 0 it gave 77.1 % at 0.67 points, no better than what stands here.
 """
 
 import time
