@@ -71,8 +71,8 @@ def test_results_and_answers_are_numbered_together(stall):
     results = [(1, 0, 0), (-2, 1, 0), (0x7D7E, 0, 0), (3, 1, 1)]
     events = {0: ("accepted",), 400: ("answer",), 800: ("refused",), 801: ("answer",)}
     assert run(events, results=results, stall=stall) == [
-        (Kind.ACCEPT, 8, b""),
         (Kind.RESULT, 0, b"\x01\x00\xfe\xff\x01"),
+        (Kind.ACCEPT, 8, b""),
         (Kind.RESULT, 1, b"\x7e\x7d\x03\x00\x03"),
         (Kind.ANSWER, 2, ANSWER),
         (Kind.REFUSE, 9, b"\x03"),
