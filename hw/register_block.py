@@ -45,6 +45,9 @@ class RegisterBlock(wiring.Component):
     while another one waits for its sequence, words that are not written whole, reads of what is
     only written and writes to what is only read; and a decode error where nothing is.
 
+    Counters are read at any time. Between sequences, a read of what formats cut off waits until
+    the last timestep's is counted.
+
     Parameters
     ----------
     addresses : AddressMap
