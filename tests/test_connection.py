@@ -130,7 +130,7 @@ def test_connection_needs_a_board(design):
 
 @pytest.mark.slow
 def test_pairs(random_layer):
-    """A sequence of the memory goes before each of the input."""
+    """A sequence of the memory goes before each of the input; states are those of both."""
     layers = (
         replace(random_layer("enc", GRU(3, 4)), sources=("memory",)),
         replace(random_layer("dec", GRU(2, 4)), sources=("input",)),
@@ -141,11 +141,16 @@ def test_pairs(random_layer):
     rng = np.random.default_rng(1)
     memory, x = (rng.normal(size=(3, 4, size)) for size in (3, 2))
     model = dl.quantize(Network(layers), x, dl.Recipe(skip="delta"), memory=memory)
-    design = dl.generate(model, "ulx3s_85f", 8)
+    design = dl.generate(model, "ulx3s_85f", 8, registers=True)
     connection = design.connect(line_of(design), timeout=1.0)
-    lengths = [(4, 1), (1, 3), (2, 2)]
-    memories = [sequence[:n] for sequence, (n, _) in zip(memory, lengths, strict=True)]
-    inputs = [sequence[:n] for sequence, (_, n) in zip(x, lengths, strict=True)]
-    found = connection(inputs, memory=memories)
-    for got, wanted in zip(found, model(inputs, memory=memories), strict=True):
-        np.testing.assert_array_equal(got, wanted)
+    lengths = [(4, 1), (1, 3)]
+    memories = [sequence[:n] for sequence, (n, _) in zip(memory[:2], lengths, strict=True)]
+    inputs = [sequence[:n] for sequence, (_, n) in zip(x[:2], lengths, strict=True)]
+    states = {"dec": {"h": np.linspace(-0.9, 0.9, 8).reshape(2, 4)}}
+    run = connection.run(inputs, states, memory=memories)
+    wanted = model.run(inputs, states, memory=memories)
+    for got, expected in zip(run.outputs, wanted.outputs, strict=True):
+        np.testing.assert_array_equal(got, expected)
+    for layer in ("enc", "dec"):
+        np.testing.assert_array_equal(run.states[layer]["h"], wanted.states[layer]["h"])
+    assert (run.counters["enc.steps"], run.counters["dec.steps"]) == (5, 4)
