@@ -283,3 +283,20 @@ def test_what_is_called_a_memory_is_one(tmp_path):
     onnx.save(model, asked)
     with pytest.raises(UnsupportedError, match="^Output out attends to m with queries of memory; "):
         from_onnx(asked, max_steps=KEPT)
+
+
+def test_a_part_of_a_file(tmp_path):
+    """The network may begin at a tensor within the file, and still have a memory."""
+    path = write(
+        tmp_path / "model.onnx",
+        node("MatMul", ["m", "w"], "keys", "kept"),
+        node("Transpose", ["kept"], "turn", "k", perm=[0, 2, 1]),
+        *(SCORES, SOFT, node("MatMul", ["p", "m"], "weigh")),
+    )
+    rng = np.random.default_rng(0)
+    x, memory = rng.normal(size=(2, TIME, 3)), rng.normal(size=(2, KEPT, 3))
+    whole = from_onnx(path, max_steps=KEPT)
+    part = from_onnx(path, input="q", max_steps=KEPT)
+    assert len(part.layers) < len(whole.layers)
+    wanted = evaluate(whole, x, memory=memory)  # the weights of the queries are ones
+    np.testing.assert_allclose(evaluate(part, x, memory=memory), wanted, rtol=0, atol=1e-12)
