@@ -75,6 +75,18 @@ def test_threshold_of_each_operand():
     assert recipe.theta_of("rnn.1", "x") == 0
 
 
+def test_limits_by_pattern_the_later_ones_first():
+    limits = {"*": 8, "rnn.0.*": 4.0, "rnn.?.c": 2}
+    recipe = Recipe(state_limits=limits, operand_limits={"rnn.*.x": 1, **limits})
+    for limit in (recipe.state_limit, recipe.operand_limit):
+        assert limit("rnn.0", "c") == limit("rnn.1", "c") == 2
+        assert limit("rnn.0", "x") == 4
+        assert limit("rnn.1", "x") == 8
+    assert Recipe().operand_limit("rnn.0", "x") is None
+    assert Recipe(state_limits=limits).operand_limit("rnn.0", "x") is None
+    assert Recipe(operand_limits=limits).state_limit("rnn.0", "x") is None
+
+
 def test_weight_generator():
     recipe = Recipe(weights="binary", rounding="stochastic", seed=3)
     first, again, other, later = (
