@@ -54,7 +54,7 @@ class Recipe:
     operand_limits : mapping of pattern to float
         The same for inputs of cells' matrix-vector products, by ``layer.operand``:
         ``{"gru.0.x": 4}``. With few bits the range whose values err least in ``mse`` need not be
-        the one whose outputs do.
+        the one whose outputs do. A limit holds for every width, 16 bits included.
     elementwise : int
         Bits of gates, states and everything element-wise, 4 to 16.
     activation_error : float, optional
