@@ -19,13 +19,8 @@ class Link:
 
     Parameters
     ----------
-    port : str or serial port
-        Name of a serial port, or an open one: an object with ``read(n)``, which gives at most n
-        bytes and none after a while, and ``write(data)``.
-    baud : int
-        Bits a second.
-    timeout : float
-        Seconds without any answer after which a frame is repeated, and at last LinkError raised.
+    port, baud, timeout
+        As :class:`.host.Host` takes them.
 
     Attributes
     ----------
