@@ -11,7 +11,7 @@ import numpy as np
 from .compiler.artifact import model_bytes
 from .compiler.errors import DeltaloomError
 from .compiler.evaluate import as_pairs
-from .compiler.integer import IntegerNetwork
+from .compiler.integer_network import IntegerNetwork
 from .compiler.recipe import Recipe
 from .compiler.schedule import DEFAULT_LANES, Schedule, schedule
 from .compiler.states import LoadedStates

@@ -13,7 +13,8 @@ import numpy as np
 
 from .compiler.errors import DeltaloomError
 from .compiler.evaluate import as_pairs, evaluate
-from .compiler.integer import IntegerLayer, IntegerNetwork, Skip
+from .compiler.integer import IntegerLayer, Skip
+from .compiler.integer_network import IntegerNetwork
 from .compiler.network import Network
 from .compiler.signal_noise import signal_to_noise
 from .compiler.wiring import INPUT, MEMORY

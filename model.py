@@ -16,8 +16,9 @@ from .compiler.errors import DeltaloomError
 from .compiler.evaluate import as_pairs
 from .compiler.graph import Affine, Scale, State
 from .compiler.inputs import NetworkInput
-from .compiler.integer import IntegerLayer, IntegerNetwork
+from .compiler.integer import IntegerLayer
 from .compiler.integer_attention import IntegerAttention
+from .compiler.integer_network import IntegerNetwork
 from .compiler.pwl import PiecewiseLinear, worst_error
 from .compiler.recipe import Recipe
 from .compiler.schedule import DEFAULT_LANES, schedule

@@ -47,9 +47,9 @@ def quantize(
     Parameters
     ----------
     model : torch.nn.Module, Network, or path of an ONNX file
-        Graphs of layers; see :func:`~deltaloom.compiler.torch_frontend.from_torch` for what is
-        taken and :func:`~deltaloom.compiler.onnx_frontend.from_onnx`, which also takes a part of a
-        file. Indices of an embedding are one feature; frames are vectors, see
+        Graphs of layers; see :mod:`~deltaloom.compiler.frontends.torch_frontend` for what is taken
+        and :func:`~deltaloom.compiler.frontends.onnx_frontend.from_onnx`, which also takes a part
+        of a file. Indices of an embedding are one feature; frames are vectors, see
         :func:`~deltaloom.pixel_vectors`. Or what :func:`prepare` gave, alone:
         it has its recipe and ranges.
     calibration : array or list of arrays
@@ -176,7 +176,7 @@ def float_network(
     model = _read(model, steps)
     if isinstance(model, Network):
         return model
-    from .compiler.torch_frontend import from_torch
+    from .compiler.frontends.torch_frontend import from_torch
 
     return from_torch(model, steps)
 
@@ -194,7 +194,7 @@ def _read(model: Any, max_steps: Steps) -> Any:
             raise UnsupportedError(
                 f"Model must be a torch.nn.Module, a Network or an ONNX file, not {str(model)!r}"
             )
-        from .compiler.onnx_frontend import from_onnx
+        from .compiler.frontends.onnx_frontend import from_onnx
 
         return from_onnx(model, max_steps=max_steps)
     return model

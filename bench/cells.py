@@ -11,8 +11,8 @@ from torch import nn
 
 import deltaloom as dl
 from deltaloom.boards import catalogue, flow
-from deltaloom.compiler.integer import IntegerNetwork
 from deltaloom.compiler.integer_attention import IntegerAttention
+from deltaloom.compiler.integer_network import IntegerNetwork
 from deltaloom.compiler.schedule import schedule
 from deltaloom.hw.attention import Attention
 from deltaloom.hw.engine import Engine

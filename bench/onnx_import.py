@@ -8,7 +8,7 @@ output. Its states are inputs of the file; sequences start from zeros or from gi
 from collections.abc import Callable
 from typing import Any
 
-from deltaloom.compiler.onnx_frontend import from_onnx
+from deltaloom.compiler.frontends.onnx_frontend import from_onnx
 
 from .data import silero_onnx
 from .figures import Figure, machine

@@ -8,7 +8,7 @@ from ..compiler.attention_schedule import AttentionSchedule
 from ..compiler.encodings import Integers
 from ..compiler.errors import DoesNotFitError
 from ..compiler.graph import Activation, Mul, Scale
-from ..compiler.integer import IntegerNetwork
+from ..compiler.integer_network import IntegerNetwork
 from ..compiler.schedule import LayerSchedule, Schedule, most_useful_lanes, schedule
 from ..compiler.target import Target
 from ..hw.lane_plan import ShiftCode, plan_lanes, products, reach

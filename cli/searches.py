@@ -85,7 +85,7 @@ def float_model(options: argparse.Namespace, progress: Progress) -> tuple[Any, d
             raise DeltaloomError(
                 "Input and output tensors must be named of an ONNX file, not of a torch module"
             )
-        from ..compiler.onnx_frontend import from_onnx
+        from ..compiler.frontends.onnx_frontend import from_onnx
 
         steps = steps_given(calibration, memory) if steps is None else steps
         module, steps = from_onnx(module, max_steps=steps, **ends), None

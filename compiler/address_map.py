@@ -12,7 +12,7 @@ from typing import Any
 from .errors import UnsupportedError
 from .fixed import Format
 from .graph import State
-from .integer import IntegerNetwork
+from .integer_network import IntegerNetwork
 from .saturation import saturating_states
 
 __all__ = ["WORD_BITS", "WORD_BYTES", "AddressMap", "Register", "StateRegion", "Status"]

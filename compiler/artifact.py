@@ -1,7 +1,7 @@
 """The model file: one safetensors file whose metadata holds the graph as JSON.
 
 Files are untrusted. Sizes are checked before memory is taken, nothing is ever unpickled, and what
-is read must keep every rule of :mod:`~deltaloom.compiler.checks` and be exactly what
+is read must keep every rule of :mod:`~deltaloom.compiler.checks.network_checks` and be exactly what
 :func:`save` would write for it.
 """
 
@@ -16,11 +16,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from .attention_structure import energies_name
-from .checks import check_network
+from .checks.network_checks import check_network
 from .errors import ModelFileError
 from .fixed import width_for
-from .integer import IntegerLayer, IntegerNetwork
+from .integer import IntegerLayer
 from .integer_attention import IntegerAttention
+from .integer_network import IntegerNetwork
 from .packing import NATIVE, pack, packed_bytes, unpack
 from .plain_values import integer, mapping, record, sequence
 from .rebuild import rebuild

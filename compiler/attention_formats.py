@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from .attention import ENERGIES, Attention
-from .attention_checks import check_attention
 from .calibrate import Statistics
+from .checks.attention_checks import check_attention
 from .encodings import Integers
 from .errors import DeltaloomError, UnsupportedError
 from .fixed import Format

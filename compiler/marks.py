@@ -1,6 +1,6 @@
 """On which streams all elements of a sequence's last timestep are marked as such."""
 
-from .integer import IntegerNetwork
+from .integer_network import IntegerNetwork
 from .streams import Concatenate, Sum
 
 __all__ = ["is_marked"]

@@ -7,13 +7,14 @@ from typing import Any
 from .attention import Attention
 from .attention_formats import quantize_attention
 from .calibrate import Ranges, calibrate
-from .checks import check_network
+from .checks.network_checks import check_network
 from .compensation import compensate
 from .errors import DeltaloomError
 from .fixed import Format
 from .formats import LayerFormats, choose_formats, fit_tables
 from .graph import Affine, Constant, State
-from .integer import IntegerLayer, IntegerNetwork, Skip
+from .integer import IntegerLayer, Skip
+from .integer_network import IntegerNetwork
 from .legalise import legalise, prune
 from .network import Layer, Network
 from .output_sums import check_sums, keep_sums

@@ -30,7 +30,8 @@ from .graph import (
     State,
     Sub,
 )
-from .integer import IntegerLayer, IntegerNetwork, Skip
+from .integer import IntegerLayer, Skip
+from .integer_network import IntegerNetwork
 from .plain_values import format_of, integer, mapping, real, record, sequence, text
 from .pwl import PiecewiseLinear
 from .streams import (

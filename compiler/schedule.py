@@ -8,8 +8,9 @@ from itertools import accumulate
 from .attention_schedule import AttentionSchedule
 from .errors import DeltaloomError, UnsupportedError
 from .graph import State
-from .integer import IntegerLayer, IntegerNetwork, Operand, Skip
+from .integer import IntegerLayer, Operand, Skip
 from .integer_attention import IntegerAttention
+from .integer_network import IntegerNetwork
 from .stage_schedule import (
     DRAIN_LATENCY,
     ENCODER_LATENCY,

@@ -1,7 +1,8 @@
 """How deep the queues at a join are, so that no pattern of stalls can stop a network for good."""
 
-from .integer import IntegerLayer, IntegerNetwork
+from .integer import IntegerLayer
 from .integer_attention import IntegerAttention
+from .integer_network import IntegerNetwork
 from .streams import Concatenate, Reverse, StreamLayer, Sum, Window
 
 __all__ = ["is_join", "join_depths", "taps_of"]

@@ -8,7 +8,8 @@ import numpy as np
 
 from .errors import DeltaloomError
 from .graph import Graph, State
-from .integer import IntegerLayer, IntegerNetwork
+from .integer import IntegerLayer
+from .integer_network import IntegerNetwork
 
 __all__ = ["LoadedStates", "States", "as_states", "load_states", "quantize_states"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from .attention import AttentionLayer
-from .check_rules import require
+from .checks.rules import require
 from .fixed import Format
 from .integer_attention import IntegerAttention
 from .streams import ArgMax, Concatenate, Embedding, LastStep, Pool, Reverse, StreamLayer, Window

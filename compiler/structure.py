@@ -9,8 +9,9 @@ import numpy as np
 from .attention_structure import describe_attention, energies_name
 from .encodings import Encoding, Integers
 from .graph import Affine, Node, Path
-from .integer import IntegerLayer, IntegerNetwork
+from .integer import IntegerLayer
 from .integer_attention import IntegerAttention
+from .integer_network import IntegerNetwork
 from .pwl import PiecewiseLinear
 from .streams import Embedding, StreamLayer
 from .wiring import INPUT, MEMORY

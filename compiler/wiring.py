@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .attention import AttentionLayer
-from .check_rules import require
+from .checks.rules import require
 from .streams import Concatenate, Reverse, StreamLayer, Sum, Window
 
 __all__ = [

@@ -28,7 +28,7 @@ import deltaloom as dl
 from deltaloom.bench.data import g2p_weights, pronunciations
 from deltaloom.cli.display import DONE, FAILED, Progress, by_layer, by_operand, complain, facts
 from deltaloom.compiler.evaluate import run as run_float
-from deltaloom.compiler.torch_frontend import from_torch
+from deltaloom.compiler.frontends.torch_frontend import from_torch
 
 __all__ = [
     "Decoder",

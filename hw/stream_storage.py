@@ -1,6 +1,6 @@
 """Every memory between the engines: its shape and whether it lies in block RAM."""
 
-from ..compiler.integer import IntegerNetwork
+from ..compiler.integer_network import IntegerNetwork
 from ..compiler.marks import is_marked
 from ..compiler.skew import is_join, join_depths
 from ..compiler.stages import PINGPONG

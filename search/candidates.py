@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..compiler.formats import LayerFormats
-from ..compiler.integer import IntegerLayer, IntegerNetwork
+from ..compiler.integer import IntegerLayer
+from ..compiler.integer_network import IntegerNetwork
 from ..compiler.quantize import round_network
 from ..compiler.recipe import Recipe
 from .trials import Trials

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from ..compiler.errors import DeltaloomError
-from ..compiler.integer import IntegerLayer, IntegerNetwork, Skip
+from ..compiler.integer import IntegerLayer, Skip
+from ..compiler.integer_network import IntegerNetwork
 from ..compiler.network import Network
 from ..compiler.recipe import Recipe
 from .paths import ACTIVATIONS, WEIGHTS, Part, with_widths

@@ -11,7 +11,8 @@ import numpy as np
 from ..compiler.calibrate import calibrate
 from ..compiler.errors import DeltaloomError
 from ..compiler.evaluate import evaluate as evaluate_network
-from ..compiler.integer import IntegerNetwork, Skip
+from ..compiler.integer import Skip
+from ..compiler.integer_network import IntegerNetwork
 from ..compiler.network import Network
 from ..compiler.quantize import Plan, plan_of, round_network, without_dead_parts
 from ..compiler.recipe import Recipe

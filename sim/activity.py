@@ -8,8 +8,9 @@ import numpy as np
 
 from ..compiler.attention_schedule import AttentionSchedule
 from ..compiler.graph import Affine
-from ..compiler.integer import IntegerLayer, IntegerNetwork, Operand
+from ..compiler.integer import IntegerLayer, Operand
 from ..compiler.integer_attention import IntegerAttention
+from ..compiler.integer_network import IntegerNetwork
 from ..compiler.schedule import LayerSchedule, Schedule
 from ..compiler.wiring import INPUT
 from .layer_golden import LayerTrace

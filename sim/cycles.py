@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..compiler.integer import IntegerLayer, IntegerNetwork
+from ..compiler.integer import IntegerLayer
 from ..compiler.integer_attention import IntegerAttention
+from ..compiler.integer_network import IntegerNetwork
 from ..compiler.marks import is_marked
 from ..compiler.schedule import Schedule
 from ..compiler.skew import join_depths, taps_of

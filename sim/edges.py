@@ -10,7 +10,8 @@ import numpy as np
 from ..compiler.evaluate import Layout, evaluate
 from ..compiler.fixed import Format, requantize
 from ..compiler.graph import Affine, Constant, Input, Node, Rescale, State
-from ..compiler.integer import IntegerLayer, IntegerNetwork
+from ..compiler.integer import IntegerLayer
+from ..compiler.integer_network import IntegerNetwork
 from ..compiler.network import Layer, Network
 from ..compiler.wiring import INPUT, MEMORY
 from . import golden, layer_golden

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..compiler.integer import IntegerNetwork
+from ..compiler.integer_network import IntegerNetwork
 from ..compiler.schedule import Schedule
 from ..compiler.states import LoadedStates
 from ..compiler.wiring import INPUT

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..compiler.integer import IntegerLayer, IntegerNetwork
+from ..compiler.integer import IntegerLayer
 from ..compiler.integer_attention import IntegerAttention
+from ..compiler.integer_network import IntegerNetwork
 from ..compiler.states import LoadedStates
 from ..compiler.streams import StreamLayer
 from ..compiler.wiring import INPUT

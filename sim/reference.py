@@ -26,8 +26,9 @@ from ..compiler.graph import (
     Scale,
     State,
 )
-from ..compiler.integer import IntegerLayer, IntegerNetwork
+from ..compiler.integer import IntegerLayer
 from ..compiler.integer_attention import IntegerAttention
+from ..compiler.integer_network import IntegerNetwork
 from ..compiler.network import Layer, Network, parameter_shapes
 from ..compiler.pwl import PiecewiseLinear
 from ..compiler.streams import StreamLayer

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..compiler.integer import IntegerNetwork
+from ..compiler.integer_network import IntegerNetwork
 from ..compiler.schedule import Schedule
 from .experiment import Experiment
 from .result import compare

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..compiler.errors import MismatchError
-from ..compiler.integer import IntegerLayer, IntegerNetwork
+from ..compiler.integer import IntegerLayer
 from ..compiler.integer_attention import IntegerAttention
+from ..compiler.integer_network import IntegerNetwork
 from ..compiler.schedule import Schedule
 from .activity import Activity, measure, queries_of, rows_of, uses_of
 from .cycles import CycleRun

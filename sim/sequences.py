@@ -4,7 +4,7 @@ import numpy as np
 
 from ..compiler.graph import State
 from ..compiler.inputs import NetworkInput
-from ..compiler.integer import IntegerNetwork
+from ..compiler.integer_network import IntegerNetwork
 from ..compiler.states import LoadedStates
 from ..compiler.wiring import INPUT
 

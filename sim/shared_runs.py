@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiler.integer import IntegerLayer, IntegerNetwork
+from ..compiler.integer import IntegerLayer
 from ..compiler.integer_attention import IntegerAttention
+from ..compiler.integer_network import IntegerNetwork
 from ..compiler.schedule import Schedule
 from ..compiler.states import LoadedStates
 from ..compiler.streams import StreamLayer

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from ..compiler.address_map import WORD_BYTES, AddressMap
-from ..compiler.integer import IntegerNetwork
+from ..compiler.integer_network import IntegerNetwork
 from ..compiler.saturation import saturating_states
 from ..compiler.schedule import LayerSchedule, Schedule
 from ..compiler.states import LoadedStates

@@ -7,12 +7,12 @@ from torch import nn
 
 from ..compiler.axes import BATCH_FIRST, FRAME
 from ..compiler.errors import UnsupportedError
+from ..compiler.frontends.torch_frontend import Traced
+from ..compiler.frontends.torch_interpreter import is_plain
+from ..compiler.frontends.torch_layers import RECURRENT
 from ..compiler.graph import Affine
 from ..compiler.network import Network
 from ..compiler.nn import ConvLSTM
-from ..compiler.torch_frontend import Traced
-from ..compiler.torch_interpreter import is_plain
-from ..compiler.torch_layers import RECURRENT
 from ..compiler.wiring import INPUT, MEMORY
 
 __all__ = ["Call", "call_of", "call_of_network"]

@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from ..compiler.errors import DeltaloomError, UnsupportedError
+from ..compiler.frontends.torch_frontend import trace_module
 from ..compiler.network import Network
 from ..compiler.quantize import make_plan
 from ..compiler.recipe import Recipe
 from ..compiler.recipe_values import COMPENSATED
 from ..compiler.steps import Steps
-from ..compiler.torch_frontend import trace_module
 from .call import call_of, call_of_network
 from .prepared import Prepared
 

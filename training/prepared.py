@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ..compiler.errors import DeltaloomError, UnsupportedError
-from ..compiler.integer import IntegerNetwork, Skip
+from ..compiler.integer import Skip
+from ..compiler.integer_network import IntegerNetwork
 from ..compiler.network import Network
 from ..compiler.quantize import (
     Plan,

@@ -9,7 +9,7 @@ from deltaloom.bench import onnx_import
 from deltaloom.bench.data import silero_onnx
 from deltaloom.compiler.errors import DeltaloomError, UnsupportedError
 from deltaloom.compiler.evaluate import evaluate
-from deltaloom.compiler.onnx_frontend import from_onnx
+from deltaloom.compiler.frontends.onnx_frontend import from_onnx
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import torch
 
 from deltaloom.compiler.cell import trace
 from deltaloom.compiler.evaluate import evaluate
+from deltaloom.compiler.frontends.torch_frontend import trace_module
 from deltaloom.compiler.network import Layer, Network, parameter_shapes
-from deltaloom.compiler.torch_frontend import trace_module
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ from torch.nn import functional
 
 from deltaloom.compiler import artifact
 from deltaloom.compiler.cells import GRU, ConvLSTM, PeepholeConvLSTM
-from deltaloom.compiler.checks import check_network
+from deltaloom.compiler.checks.network_checks import check_network
 from deltaloom.compiler.conv_schedule import Spans
 from deltaloom.compiler.convolution import convolution, frames
 from deltaloom.compiler.errors import UnsupportedError
 from deltaloom.compiler.fixed import Format
 from deltaloom.compiler.graph import Affine
-from deltaloom.compiler.integer import IntegerNetwork, Operand
+from deltaloom.compiler.integer import Operand
+from deltaloom.compiler.integer_network import IntegerNetwork
 from deltaloom.compiler.network import Network, Sum
 from deltaloom.compiler.quantize import quantize
 from deltaloom.compiler.recipe import Recipe

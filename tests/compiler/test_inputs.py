@@ -10,13 +10,13 @@ from torch import nn
 import deltaloom as dl
 from deltaloom.compiler.attention import Attention
 from deltaloom.compiler.cells import GRU, Linear
-from deltaloom.compiler.checks import check_network
+from deltaloom.compiler.checks.network_checks import check_network
 from deltaloom.compiler.evaluate import evaluate
 from deltaloom.compiler.fixed import Format
+from deltaloom.compiler.frontends.torch_frontend import trace_module
 from deltaloom.compiler.network import Concatenate, LastStep, Network, Sum, Window
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.skew import join_depths
-from deltaloom.compiler.torch_frontend import trace_module
 
 SIZES = ((9, 1), (1, 6), (4, 12), (7, 5))  # timesteps of memory and input
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deltaloom.compiler.artifact import encode, load, model_bytes, save
-from deltaloom.compiler.attention_checks import check_attention
+from deltaloom.compiler.checks.attention_checks import check_attention
 from deltaloom.compiler.errors import ModelFileError
 from deltaloom.compiler.fixed import Format
 from deltaloom.compiler.integer_attention import SCALE_FRAC

@@ -12,9 +12,9 @@ from deltaloom.compiler.cell import Cell, tanh
 from deltaloom.compiler.cells import LayerNormLSTM
 from deltaloom.compiler.errors import DeltaloomError, UnsupportedError
 from deltaloom.compiler.evaluate import evaluate
+from deltaloom.compiler.frontends.torch_frontend import from_torch
 from deltaloom.compiler.graph import Inverse, Reduce
 from deltaloom.compiler.recipe import Recipe
-from deltaloom.compiler.torch_frontend import from_torch
 
 
 def normed(kind=nn.LSTM, **options):

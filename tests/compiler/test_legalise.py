@@ -3,7 +3,7 @@ import pytest
 
 from deltaloom.compiler.cell import Cell, sigmoid, tanh
 from deltaloom.compiler.cells import GRU, LSTM, RNN, Linear, ReluRNN
-from deltaloom.compiler.checks import check_network
+from deltaloom.compiler.checks.network_checks import check_network
 from deltaloom.compiler.errors import DeltaloomError
 from deltaloom.compiler.exact import Interval, combine, rectify, rescale
 from deltaloom.compiler.fixed import Format, requantize, width_for

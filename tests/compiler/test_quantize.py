@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from deltaloom.compiler.cells import GRU, LSTM, RNN, SRU, LiGRU, Linear, ReluRNN
-from deltaloom.compiler.checks import check_network
+from deltaloom.compiler.checks.network_checks import check_network
 from deltaloom.compiler.errors import DeltaloomError, UnsupportedError
 from deltaloom.compiler.evaluate import evaluate
 from deltaloom.compiler.fixed import Format

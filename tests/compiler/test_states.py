@@ -59,7 +59,7 @@ def test_a_layer_may_start_from_its_own_state():
     ids=["lstm", "gru", "rnn"],
 )
 def test_equal_to_torch(module, names):
-    from deltaloom.compiler.torch_frontend import from_torch
+    from deltaloom.compiler.frontends.torch_frontend import from_torch
 
     torch.manual_seed(0)
     layer = module(3, 5, batch_first=True).double()

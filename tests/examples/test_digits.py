@@ -4,7 +4,7 @@ import torch
 
 from deltaloom.bench.data import Clips, SpokenDigits
 from deltaloom.compiler.evaluate import evaluate
-from deltaloom.compiler.torch_frontend import from_torch
+from deltaloom.compiler.frontends.torch_frontend import from_torch
 from deltaloom.examples import digits
 
 

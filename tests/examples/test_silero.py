@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from deltaloom.compiler.torch_frontend import from_torch
+from deltaloom.compiler.frontends.torch_frontend import from_torch
 from deltaloom.examples import silero
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from deltaloom.compiler.cells import GRU, LSTM, ResetBeforeGRU
 from deltaloom.compiler.graph import Affine
-from deltaloom.compiler.integer import IntegerNetwork
+from deltaloom.compiler.integer_network import IntegerNetwork
 from deltaloom.compiler.schedule import schedule
 from deltaloom.hw.initial_sums import initial_operand, initial_words
 from deltaloom.hw.lane_plan import sum_widths

@@ -19,7 +19,7 @@ from deltaloom.compiler.cells import (
     ResetBeforeGRU,
 )
 from deltaloom.compiler.graph import State
-from deltaloom.compiler.integer import IntegerNetwork
+from deltaloom.compiler.integer_network import IntegerNetwork
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import schedule
 from deltaloom.compiler.target import GENERIC, Target

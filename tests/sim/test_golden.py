@@ -33,7 +33,8 @@ from deltaloom.compiler.graph import (
     State,
     Sub,
 )
-from deltaloom.compiler.integer import IntegerLayer, IntegerNetwork, Skip
+from deltaloom.compiler.integer import IntegerLayer, Skip
+from deltaloom.compiler.integer_network import IntegerNetwork
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.sim import golden, layer_golden
 from deltaloom.sim.gates import GateSums

@@ -16,12 +16,12 @@ import pytest
 import torch
 
 from deltaloom.compiler.encodings import UNIT_MULTIPLIER
+from deltaloom.compiler.frontends.torch_frontend import from_torch
 from deltaloom.compiler.functions import function_of
 from deltaloom.compiler.graph import Activation, Add, Affine, Input, Mul, Rescale, Scale, State, Sub
 from deltaloom.compiler.pwl import worst_error
 from deltaloom.compiler.quantize import quantize
 from deltaloom.compiler.recipe import Recipe
-from deltaloom.compiler.torch_frontend import from_torch
 from deltaloom.sim import golden
 
 

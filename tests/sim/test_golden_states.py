@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deltaloom.compiler import cells
-from deltaloom.compiler.integer import IntegerNetwork
+from deltaloom.compiler.integer_network import IntegerNetwork
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.states import LoadedStates, load_states
 from deltaloom.sim import golden

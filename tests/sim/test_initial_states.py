@@ -10,7 +10,7 @@ import pytest
 from deltaloom.compiler import cells
 from deltaloom.compiler.errors import UnsupportedError
 from deltaloom.compiler.graph import State
-from deltaloom.compiler.integer import IntegerNetwork
+from deltaloom.compiler.integer_network import IntegerNetwork
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import schedule
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deltaloom.compiler.cells import GRU, LSTM, Linear
-from deltaloom.compiler.integer import IntegerNetwork
+from deltaloom.compiler.integer_network import IntegerNetwork
 from deltaloom.compiler.recipe import Recipe
 from deltaloom.compiler.schedule import schedule
 from deltaloom.sim import golden, shared_runs

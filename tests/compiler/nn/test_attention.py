@@ -9,7 +9,7 @@ from torch.nn.functional import scaled_dot_product_attention
 import deltaloom as dl
 from deltaloom.compiler.errors import UnsupportedError
 from deltaloom.compiler.evaluate import evaluate
-from deltaloom.compiler.torch_frontend import from_torch
+from deltaloom.compiler.frontends.torch_frontend import from_torch
 
 
 def tensors(*shapes, seed=0):

@@ -9,7 +9,7 @@ from torch.nn import functional
 import deltaloom as dl
 from deltaloom.compiler.errors import UnsupportedError
 from deltaloom.compiler.evaluate import evaluate
-from deltaloom.compiler.torch_frontend import from_torch, trace_module
+from deltaloom.compiler.frontends.torch_frontend import from_torch, trace_module
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,1 @@
+"""From torch modules and ONNX files to networks of cell graphs."""
