@@ -171,7 +171,9 @@ class Inbox(wiring.Component):
     def _hand_on(self, m, buffer, head, tail):
         """Committed bytes, put together to beats, or one by one to a request."""
         read = buffer.read_port()
+        word = Signal.like(read.data, reset_less=True)  # behind a block RAM there is little time
         filled = Signal(range(self._input_bytes + 1))
+        m.d.sync += word.eq(read.data)
         m.d.comb += [
             read.addr.eq(tail),
             read.en.eq(1),
@@ -180,13 +182,17 @@ class Inbox(wiring.Component):
         with m.If(self.s_axis_tvalid & self.s_axis_tready):
             m.d.sync += filled.eq(0)
         with m.FSM(name="reader"):
-            with m.State("FETCH"), m.If((head != tail) & ~self.s_axis_tvalid):
+            with m.State("FETCH"), m.If((head != tail) & ~self.s_axis_tvalid & ~self.reset):
+                m.next = "READ"
+            with m.State("READ"):
                 m.next = "TAKE"
+                with m.If(self.reset):
+                    m.next = "FETCH"
             with m.State("TAKE"):
                 asks, taken = Signal(), Signal(init=1)  # it is a request's byte; it is taken
                 m.d.sync += [
-                    self.s_axis_tdata.eq(Cat(self.s_axis_tdata, read.data[:8]) >> 8),
-                    self.s_axis_tlast.eq(read.data[8]),
+                    self.s_axis_tdata.eq(Cat(self.s_axis_tdata, word[:8]) >> 8),
+                    self.s_axis_tlast.eq(word[8]),
                 ]
                 with m.If(taken):
                     m.d.sync += [filled.eq(Mux(asks, filled, filled + 1)), tail.eq(tail + 1)]
@@ -194,15 +200,15 @@ class Inbox(wiring.Component):
                     m.next = "FETCH"
                 if self._registers:
                     m.d.comb += [
-                        asks.eq(read.data[9:].any()),
+                        asks.eq(word[9:].any()),
                         taken.eq(~asks | self.request.ready),
                         self.request.valid.eq(asks),
                     ]
         if self._registers:
             m.d.comb += [
-                self.request.payload.data.eq(read.data[:8]),
-                self.request.payload.last.eq(read.data[8]),
-                self.request.payload.write.eq(read.data[9]),
+                self.request.payload.data.eq(word[:8]),
+                self.request.payload.last.eq(word[8]),
+                self.request.payload.write.eq(word[9]),
             ]
         with m.If(self.reset):
             m.d.sync += filled.eq(0)

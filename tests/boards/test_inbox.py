@@ -134,3 +134,20 @@ def test_a_reset_while_a_request_waits(beat, held):
     assert requests[-1:] == [(0, READ)]
     assert requests[:-1] in ([], [(1, WRITE)])
     assert errors == []
+
+
+@pytest.mark.parametrize("pause", range(1, 8))
+def test_a_reset_while_beats_leave(pause):
+    """In every step of reading one; two bytes are a beat."""
+    data = bytes(range(20, 24))
+    frames = [
+        encode(Kind.DATA, 0, bytes(60)),
+        encode(Kind.RESET, 0),
+        encode(Kind.DATA_LAST, 0, data),
+    ]
+    beats, _, errors, accepted = run(frames, beat=2, pause=pause)
+    assert beats[-2:] == [(21 << 8 | 20, 0), (23 << 8 | 22, 1)]
+    assert 0 < len(beats[:-2]) < 30
+    assert set(beats[:-2]) == {(0, 0)}
+    assert errors == []
+    assert accepted[-1] == 1
