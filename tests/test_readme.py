@@ -20,9 +20,12 @@ def test_results_are_all_that_was_measured():
 
 
 @pytest.mark.slow
-def test_example(capsys):
+def test_examples(capsys):
     text = README.read_text()
-    code = re.search(r"```python\n(import numpy.*?)```", text, re.DOTALL)
+    first, second = re.findall(r"```python\n((?:import numpy|class Decoder).*?)```", text, re.DOTALL)
     printed = re.search(r"It prints\n\n```\n(.*?)```", text, re.DOTALL)
-    exec(compile(code[1], "README.md", "exec"), {})
+    names = {}
+    exec(compile(first, "README.md", "exec"), names)
     assert capsys.readouterr().out == printed[1]
+    exec(compile(second, "README.md", "exec"), names)
+    assert names["run"].outputs.shape == (4, 9, 5)
