@@ -95,7 +95,7 @@ class Classifier(nn.Module):
 def test_runs_in_hardware(kind, skip):
     torch.manual_seed(1)
     module = Classifier(KINDS[kind]).eval()
-    x = np.random.default_rng(0).normal(size=(4, 30, 3))
+    x = np.random.default_rng(0).normal(size=(2, 15, 3))
     model = dl.quantize(module, x, dl.Recipe(skip=skip))
     run = dl.generate(model, lanes=7).simulate(x, "pysim")
     with torch.no_grad():
