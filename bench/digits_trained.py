@@ -25,11 +25,11 @@ CELLS = ("GRU", "LSTM")
 REACH = {"binary": 0.8, "ternary": 0.5, "quaternary": 0.5, "shift3": 0.3}
 """Points that may be lost against float, on average."""
 
-RIVALS = {"shift2": "int2", "shift3": "int3"}
+RIVALS = {"shift2": "int2", "shift3": "int3", "shift4": "int4"}
 """Integers of as many bits, which shifts may be worse than by :data:`MARGIN` points."""
 
 MARGIN = 0.3
-WEIGHTS = ("binary", "ternary", "quaternary", "shift2", "shift3", "int2", "int3")
+WEIGHTS = ("binary", "ternary", "quaternary", *RIVALS, *RIVALS.values())
 TUNING = FineTuning()
 
 

@@ -60,7 +60,15 @@ def test_sixteen_bits_are_close():
 
 
 @pytest.mark.parametrize("form", ["variance", "mad"])
-@pytest.mark.parametrize(("hidden", "lanes"), [(1, 1), (5, 3), (7, 30), (2, 5)])
+@pytest.mark.parametrize(
+    ("hidden", "lanes"),
+    [
+        (1, 1),
+        (5, 3),
+        pytest.param(7, 30, marks=pytest.mark.slow),
+        pytest.param(2, 5, marks=pytest.mark.slow),
+    ],
+)
 def test_lstm_in_hardware(integer_network, prove, form, hidden, lanes):
     network = integer_network(LayerNormLSTM(3, hidden, form), recipe=Recipe(skip="delta"))
     (layer,) = network.layers

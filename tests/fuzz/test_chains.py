@@ -128,7 +128,7 @@ def case_of(integer_network, make_run):
 
 
 def test_random_networks(fuzz, case_of):
-    fuzz(runs(), case_of, 12, shrink=False)
+    fuzz(runs(), case_of, 8, shrink=False)
 
 
 @pytest.mark.slow
