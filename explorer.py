@@ -52,8 +52,7 @@ class Candidate(QuantizedModel):
     def quantize_input(self, x: Any, memory: Any = None) -> list[np.ndarray]:
         """As of any quantized model; the first sequences, or pairs of them, are noted."""
         if steps_of(self.inputs).sum() < CYCLE_STEPS:
-            sizes = {name: taken.size for name, taken in self.network.inputs.items()}
-            for name, sequences in as_pairs(sizes, x, memory).items():
+            for name, sequences in as_pairs(self.network.input_sizes, x, memory).items():
                 self.inputs[name].extend(sequences)
         return super().quantize_input(x, memory)
 

@@ -234,8 +234,7 @@ def inspect(
     if model is not None and is_prepared(model):
         raise DeltaloomError("Float model must be in float, not a module that was prepared")
     network = qmodel.network
-    sizes = {name: taken.size for name, taken in network.inputs.items()}
-    given = {name: list(own) for name, own in as_pairs(sizes, x, memory).items()}
+    given = {name: list(own) for name, own in as_pairs(network.input_sizes, x, memory).items()}
     real = None if model is None else float_network(model, x, memory=memory)
     beside = reference_network(network, real)
     say = progress or (lambda text: None)

@@ -10,20 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .compiler import artifact
-from .compiler.attention import ENERGIES
-from .compiler.encodings import UNIT_MULTIPLIER, Integers
 from .compiler.errors import DeltaloomError
 from .compiler.evaluate import as_pairs
-from .compiler.graph import Affine, Scale, State
+from .compiler.graph import State
 from .compiler.inputs import NetworkInput
-from .compiler.integer import IntegerLayer
-from .compiler.integer_attention import IntegerAttention
 from .compiler.integer_network import IntegerNetwork
-from .compiler.pwl import PiecewiseLinear, worst_error
 from .compiler.recipe import Recipe
 from .compiler.schedule import DEFAULT_LANES, schedule
 from .compiler.states import LoadedStates, load_states, quantize_states
 from .compiler.stream_values import check_indices
+from .compiler.summary import summary_of
 from .sim import activity, cycles, golden
 from .sim.activity import Activity
 
@@ -153,9 +149,10 @@ class QuantizedModel:
         Values saturate; indices of an embedding's table have to be in it. With a memory it is in
         turn a sequence of the memory and one of the input.
         """
-        inputs = self.network.inputs
-        given = as_pairs({name: taken.size for name, taken in inputs.items()}, x, memory)
-        found = [quantize_sequences(taken, given[name]) for name, taken in inputs.items()]
+        given = as_pairs(self.network.input_sizes, x, memory)
+        found = [
+            quantize_sequences(taken, given[name]) for name, taken in self.network.inputs.items()
+        ]
         return [sequence for together in zip(*found, strict=True) for sequence in together]
 
     def shape_outputs(self, outputs: list[np.ndarray], x: Any) -> np.ndarray | list[np.ndarray]:
@@ -179,26 +176,8 @@ class QuantizedModel:
         file. Sizes are in bytes. The recipe, and the search for paths that stay at 16 bits, are
         None where they are not known.
         """
-        size = artifact.model_bytes(self.network)
         return {
-            **{
-                name: {"size": taken.size, "format": str(taken.format)}
-                for name, taken in self.network.inputs.items()
-            },
-            "output": {"size": self.network.output_size, "format": str(self.network.output_format)},
-            "once_a_sequence": self.network.once,
-            "layers": [
-                _attention_summary(layer)
-                if isinstance(layer, IntegerAttention)
-                else _layer_summary(layer)
-                for layer in self.network.multiplying
-            ],
-            "bytes": {
-                "weights": size.weights,
-                "biases": size.biases,
-                "tables": size.tables,
-                "float32": size.float32,
-            },
+            **summary_of(self.network),
             "recipe": self.recipe.to_dict() if self.recipe else None,
             "skipping": self.skipping.to_dict() if self.skipping else None,
         }
@@ -268,64 +247,6 @@ def quantize_sequences(
         title = taken.name.capitalize()
         return [check_indices(title, sequence, taken.entries) for sequence in sequences]
     return [taken.format.quantize(sequence) for sequence in sequences]
-
-
-def _layer_summary(layer: IntegerLayer) -> dict[str, Any]:
-    nodes = layer.graph.nodes
-    affines = [affine for _, affine in layer.graph.of(Affine)]
-    return {
-        "name": layer.name,
-        "cell": layer.cell,
-        "inputs": layer.input_size,
-        "units": layer.units,
-        "skip": layer.skip.value,
-        "theta": dict(layer.theta),
-        "kept": dict(layer.kept),
-        "operands": {operand.name: str(operand.format) for operand in layer.operands},
-        "formats": {node.name: str(node.format) for node in nodes},
-        "weights": {
-            affine.key(path): str(path.format)
-            if isinstance(path.encoding, Integers)
-            else f"{path.encoding} {path.format}"
-            for affine in affines
-            for path in affine.paths
-        },
-        "real_scales": {
-            node.name.removesuffix("_scaled"): node.multiplier / UNIT_MULTIPLIER
-            for _, node in layer.graph.of(Scale)
-        },
-        "accumulator_bits": max(layer.sum_width(affine) for affine in affines),
-        "tables": _table_summary(layer.tables),
-    }
-
-
-def _attention_summary(layer: IntegerAttention) -> dict[str, Any]:
-    formats = {"q": layer.query, "k": layer.key, "v": layer.value, "p": layer.weight}
-    formats |= {"y": layer.format} | ({"t": layer.hidden} if layer.hidden else {})
-    return {
-        "name": layer.name,
-        "cell": layer.cell,
-        "inputs": layer.size,
-        "units": layer.value_size,
-        "skip": "zero" if layer.skips_zeros else "none",
-        "theta": {},
-        "formats": {name: str(format) for name, format in formats.items()},
-        "weights": {ENERGIES: str(layer.energy)} if layer.energy else {},
-        "real_scales": {},
-        "accumulator_bits": layer.accumulator_width,
-        "tables": _table_summary(layer.tables),
-    }
-
-
-def _table_summary(tables: Mapping[str, PiecewiseLinear]) -> dict[str, Any]:
-    return {
-        name: {
-            "function": table.function,
-            "segments": len(table.base),
-            "worst_error": worst_error(table) if table.known else None,
-        }
-        for name, table in tables.items()
-    }
 
 
 def load(path: str | PathLike[str]) -> QuantizedModel:

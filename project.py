@@ -17,6 +17,7 @@ from .boards.report import Report
 from .compiler.attention_schedule import AttentionSchedule
 from .compiler.errors import DeltaloomError, ModelFileError
 from .compiler.schedule import LayerSchedule
+from .compiler.summary import ports_of
 from .compiler.written_aside import written_aside
 from .model import load
 from .sim import result, testbench
@@ -38,16 +39,10 @@ SEED = 1  # of the testbench's sequences
 
 def manifest(design: Design) -> dict[str, Any]:
     """What a design is, for programs and for :func:`open_design`."""
-    network = design.model.network
     return {
         "board": design.board.name if design.board else None,
         "lanes": {layer.layer.name: layer.lanes for layer in design.schedule.layers},
-        **{
-            name: {"size": taken.size, "format": str(taken.format)}
-            for name, taken in network.inputs.items()
-        },
-        "output": {"size": network.output_size, "format": str(network.output_format)},
-        "once_a_sequence": network.once,
+        **ports_of(design.model.network),
         "registers": design.addresses.describe() if design.addresses else None,
         "layers": [
             _attention(layer) if isinstance(layer, AttentionSchedule) else _engine(layer)

@@ -40,6 +40,7 @@ __all__ = [
     "StreamObserver",
     "as_pairs",
     "as_sequences",
+    "check_counts",
     "evaluate",
     "run",
     "state_dependent",
@@ -173,12 +174,17 @@ def as_pairs(
     found = {INPUT: as_sequences(x, sizes[INPUT])}
     if memory is not None:
         found = {MEMORY: as_sequences(memory, sizes[MEMORY], "Memory"), **found}
-        counts = [len(sequences) for sequences in found.values()]
-        if len(set(counts)) > 1:
-            raise DeltaloomError(
-                f"Memory must have a sequence for each of the input, {counts[1]}, not {counts[0]}"
-            )
+        check_counts({name: len(sequences) for name, sequences in found.items()})
     return found
+
+
+def check_counts(counts: Mapping[str, int]) -> None:
+    """Raise unless there are as many sequences of each input."""
+    if len(set(counts.values())) > 1:
+        raise DeltaloomError(
+            f"Memory must have a sequence for each of the input, {counts[INPUT]}, not "
+            f"{counts[MEMORY]}"
+        )
 
 
 def as_sequences(x: Any, features: int, what: str = "Input") -> np.ndarray | list[np.ndarray]:

@@ -70,7 +70,7 @@ class IntegerNetwork:
     @cached_property
     def sizes(self) -> dict[str, int]:
         """By stream: its features."""
-        return stream_sizes(self.layers, self._input_sizes)
+        return stream_sizes(self.layers, self.input_sizes)
 
     @cached_property
     def lengths(self) -> dict[str, Length]:
@@ -84,7 +84,7 @@ class IntegerNetwork:
             root: NetworkInput(
                 root,
                 format,
-                self._input_sizes[root],
+                self.input_sizes[root],
                 index_entries(self.layers, root),
                 self._least_steps(root),
                 self._most_steps(root),
@@ -108,7 +108,8 @@ class IntegerNetwork:
         return [own.of(int(length)) for length in self.by_input(lengths)[own.root]]
 
     @cached_property
-    def _input_sizes(self) -> dict[str, int]:
+    def input_sizes(self) -> dict[str, int]:
+        """Features of the input, and before it of the memory if there is one."""
         return {root: infer_input_size(self.layers, root) for root in roots_of(self.layers)}
 
     @cached_property
@@ -137,7 +138,7 @@ class IntegerNetwork:
 
     @property
     def input_size(self) -> int:
-        return self._input_sizes[INPUT]
+        return self.input_sizes[INPUT]
 
     @property
     def output_size(self) -> int:

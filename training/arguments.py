@@ -17,7 +17,8 @@ from torch.nn.utils.rnn import (
 from ..compiler.axes import TIME_FIRST
 from ..compiler.convolution import frames, pixel_vectors
 from ..compiler.errors import DeltaloomError, UnsupportedError
-from ..compiler.wiring import INPUT, MEMORY
+from ..compiler.evaluate import check_counts
+from ..compiler.wiring import INPUT
 from .call import Call
 
 __all__ = ["Arguments", "as_frames", "read_arguments", "shape_output"]
@@ -97,12 +98,7 @@ def read_arguments(
         root: _read(call, root, features[root], given[name])
         for root, name in call.arguments.items()
     }
-    counts = {root: len(part.lengths) for root, part in found.items()}
-    if len(set(counts.values())) > 1:
-        raise DeltaloomError(
-            f"Memory must have a sequence for each of the input, {counts[INPUT]}, not "
-            f"{counts[MEMORY]}"
-        )
+    check_counts({root: len(part.lengths) for root, part in found.items()})
     return found
 
 
