@@ -9,11 +9,10 @@ import numpy as np
 
 from .boards.host import Host
 from .boards.host_registers import HostRegisters
-from .compiler.errors import DeltaloomError, MismatchError, UnsupportedError
+from .compiler.errors import DeltaloomError, MismatchError
 from .compiler.states import LoadedStates, quantize_states
 from .model import ModelRun
-from .sim.experiment import Experiment
-from .sim.golden import GoldenRun
+from .sim import golden
 from .sim.transactions import counters
 
 if TYPE_CHECKING:
@@ -96,14 +95,10 @@ class Connection:
             If the line failed.
         """
         model, registers = self._design.model, self._registers
-        if states is not None and registers is None:
-            raise UnsupportedError(
-                "States are loaded and read by registers, which this design was generated without: "
-                "generate it with registers=True"
-            )
+        self._design.check_states(states)
         sequences = model.quantize_input(x, memory)
         given, cut = quantize_states(model.network, states, len(x))
-        experiment = Experiment.of(model.network, sequences, given)
+        expected = golden.run(model.network, sequences, given, trace=True)
         before = registers.counters() if registers else {}
         outputs, left = [], []
         memories = len(model.network.inputs) - 1
@@ -126,7 +121,8 @@ class Connection:
                 for name, value in registers.counters().items()
             }
         integer_states = _stacked(left)
-        self._check(experiment, outputs, integer_states, counted)
+        lengths = [len(sequence) for sequence in sequences]
+        self._check(expected, lengths, outputs, integer_states, counted)
         integers = model.shape_outputs(outputs, x)
         return BoardRun(
             outputs=model.to_float(integers),
@@ -139,13 +135,13 @@ class Connection:
 
     def _check(
         self,
-        experiment: Experiment,
+        expected: golden.GoldenRun,
+        lengths: list[int],
         outputs: list[np.ndarray],
         states: dict[str, dict[str, np.ndarray]],
         counted: dict[str, int],
     ) -> None:
         """Raise MismatchError unless the board says what the golden model says."""
-        expected: GoldenRun = experiment.expected
         for number, (found, wanted) in enumerate(zip(outputs, expected.outputs, strict=True)):
             if not np.array_equal(found, wanted):
                 raise MismatchError(f"Board gave other outputs than its model in sequence {number}")
@@ -154,7 +150,7 @@ class Connection:
                 if not np.array_equal(values, expected.states[layer][name]):
                     raise MismatchError(f"Board left another state {layer}.{name} than its model")
         busy = counted.get("cycles", 0)
-        wanted_counts = counters(experiment.network, expected, experiment.lengths, busy)
+        wanted_counts = counters(self._design.model.network, expected, lengths, busy)
         for name, count in counted.items():
             if count != wanted_counts[name] % COUNTS:
                 raise MismatchError(

@@ -133,14 +133,10 @@ class Design:
         """
         network = self.model.network
         sequences = self.model.quantize_input(x, memory)
-        if states is not None and not self.schedule.registers:
-            raise UnsupportedError(
-                "States are loaded and read by registers, which this design was generated without: "
-                "generate it with registers=True"
-            )
+        self.check_states(states)
         given, cut = quantize_states(network, states, len(x))
         read = None if states is None else np.ones(len(x), dtype=bool)
-        experiment = Experiment.of(network, sequences, given, read)
+        experiment = Experiment(network, sequences, given, read)
         predicted, stimulus = experiment.predict(self.schedule)
         total = int(predicted.delivered[-1]) + 1
         name = simulator or self._fastest(total)
@@ -150,16 +146,17 @@ class Design:
             delivered = predicted.delivered
         else:
             device = self.device(name, progress)
-            capture = device.run(stimulus, vcd=None if vcd is None else Path(vcd))
-            result.compare(
-                capture,
-                experiment.expected.outputs,
-                predicted,
-                name,
-                transactions=stimulus.transactions,
-            )
-            delivered = capture.delivered
+            waves = None if vcd is None else Path(vcd)
+            delivered = experiment.run(name, device, predicted, stimulus, waves).delivered
         return self._result(x, experiment, predicted, delivered, name, cut)
+
+    def check_states(self, states: Any) -> None:
+        """Raise unless states may be given: even none, which asks for those that are left."""
+        if states is not None and not self.schedule.registers:
+            raise UnsupportedError(
+                "States are loaded and read by registers, which this design was generated without: "
+                "generate it with registers=True"
+            )
 
     def _result(self, x, experiment, predicted, delivered, name, cut) -> Run:
         network, expected, lengths = self.model.network, experiment.expected, experiment.lengths

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from ..compiler.states import LoadedStates
 from ..compiler.wiring import INPUT
 from . import cycles, golden, result, transactions
 from .sequences import random_sequences, random_states
-from .stimulus import Stimulus
+from .stimulus import Capture, Simulator, Stimulus
 
 __all__ = ["Experiment"]
 
@@ -34,28 +36,12 @@ class Experiment:
     read : numpy.ndarray, optional
         Bool (batch,): after which sequences registers say what states they leave. None: no
         register is read or written.
-    expected : GoldenRun
-        What becomes of the sequences, with its traces.
     """
 
     network: IntegerNetwork
     sequences: list[np.ndarray]
-    states: LoadedStates | None
-    read: np.ndarray | None
-    expected: golden.GoldenRun
-
-    @classmethod
-    def of(
-        cls,
-        network: IntegerNetwork,
-        sequences: list[np.ndarray],
-        states: LoadedStates | None = None,
-        read: np.ndarray | None = None,
-    ) -> Experiment:
-        """An experiment, its golden run done."""
-        return cls(
-            network, sequences, states, read, golden.run(network, sequences, states, trace=True)
-        )
+    states: LoadedStates | None = None
+    read: np.ndarray | None = None
 
     @classmethod
     def random(
@@ -64,10 +50,15 @@ class Experiment:
         """Random sequences; with registers, some from random states, and states read after some."""
         sequences = random_sequences(network, rng)
         if not registers:
-            return cls.of(network, sequences)
+            return cls(network, sequences)
         batch = len(network.by_input(sequences)[INPUT])
         states = random_states(network, rng, batch)
-        return cls.of(network, sequences, states, rng.random(batch) < READ_SHARE)
+        return cls(network, sequences, states, rng.random(batch) < READ_SHARE)
+
+    @cached_property
+    def expected(self) -> golden.GoldenRun:
+        """What becomes of the sequences, with its traces."""
+        return golden.run(self.network, self.sequences, self.states, trace=True)
 
     @property
     def lengths(self) -> list[int]:
@@ -108,3 +99,24 @@ class Experiment:
         # A reversal is silent until it has seen all of a sequence.
         patience = max(stimulus.limit, 2 * predicted.longest_pause)
         return predicted, replace(stimulus, limit=patience)
+
+    def run(
+        self,
+        name: str,
+        device: Simulator,
+        predicted: cycles.CycleRun,
+        stimulus: Stimulus,
+        vcd: Path | None = None,
+    ) -> Capture:
+        """Run the design in a simulator with what :meth:`predict` gave, and check all of it.
+
+        Raises
+        ------
+        MismatchError
+            If one bit or cycle is not the models'.
+        """
+        capture = device.run(stimulus, vcd=vcd)
+        result.compare(
+            capture, self.expected.outputs, predicted, name, transactions=stimulus.transactions
+        )
+        return capture
